@@ -1,0 +1,3 @@
+"""HeadSculpt's worker: turns words into textured 3D heads (HeadSculpt, NeurIPS 2023)."""
+
+__version__ = "0.1.0"
