@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Meshes as plain arrays: what leaves the stages and what leaves the finish."""
 
 from __future__ import annotations
