@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A model pack, loaded: words to embeddings, noisy latents to noise, pictures to latents and back.
+
+The pocket pack and a Stable Diffusion 1.5 folder load through the same code; what the folder says decides.
+docs/architecture.md lists what a folder holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from headsculpt.errors import UserError
+from headsculpt.packs.codec import Codec, LinearCodec, VaeCodec
+from headsculpt.packs.spec import PackSpec, read_description
+from headsculpt.packs.tokens import add_learned_tokens
+
+if TYPE_CHECKING:
+    from diffusers.models.controlnets.controlnet import ControlNetModel
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from transformers import CLIPTextModel
+    from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
+
+FETCH_AGAIN = "Get the pack again, or choose another folder."
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A loaded model pack. Its networks are frozen; only `codec.encode` passes gradients, to pictures."""
+
+    spec: PackSpec
+    device: torch.device
+    dtype: torch.dtype
+    """Of the networks' weights; latents and embeddings keep their own."""
+    codec: Codec
+    alphas_cumprod: Tensor
+    """ᾱ of every timestep, float32 [1000]."""
+    tokenizer: PreTrainedTokenizerFast
+    text_encoder: CLIPTextModel
+    unet: UNet2DConditionModel
+    controlnet: ControlNetModel
+    learned_tokens: tuple[str, ...] = ()
+    """Words from learned_embeds.safetensors."""
+
+    # --- words
+
+    @property
+    def known_words(self) -> list[str] | None:
+        """All words of a tokenizer of whole words; None if the tokenizer can spell any word."""
+        if self._unknown_id is None:
+            return None
+        marks = set(self.tokenizer.all_special_tokens)
+        words = self.tokenizer.get_vocab().keys() - marks - set(self.learned_tokens)
+        return sorted(word for word in words if _is_word(word))
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of `text` that the model has never seen, in order, each once."""
+        words = (text[start:end].lower() for token, (start, end) in self._tokens(text) if token == self._unknown_id)
+        return list(dict.fromkeys(word for word in words if _is_word(word)))
+
+    def readable(self, text: str) -> str:
+        """`text` as it is embedded: without unknown words, if the pack leaves those out."""
+        if self._unknown_id is None or not self.spec.drop_unknown_words:
+            return text
+        kept: list[str] = []
+        for token, (start, end) in self._tokens(text):
+            dangling = text[start:end] == "," and (not kept or kept[-1] == ",")
+            if token != self._unknown_id and not dangling:
+                kept.append(text[start:end])
+        return " ".join(kept)
+
+    def shortened(self, text: str, reserve: Sequence[str] = ()) -> str:
+        """As much of `text`, in whole words, as the text encoder reads with the longest of `reserve` behind it."""
+        room = self.spec.text_length - 2 - max((len(self._tokens(self.readable(tail))) for tail in reserve), default=0)
+        tokens = self._tokens(self.readable(text))
+        if len(tokens) <= room:
+            return text
+        kept = self.readable(text)[: tokens[room][1][0] + 1]
+        return kept[:-1].rstrip(" ,") if kept[-2:-1].isspace() else " ".join(kept.split()[:-1]).rstrip(" ,")
+
+    @torch.no_grad()
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        """The text encoder's last hidden state, float32 [B, T, C], as Stable Diffusion's U-Net is conditioned on."""
+        tokens = self.tokenizer(
+            [self.readable(text) for text in texts],
+            padding="max_length",
+            max_length=self.spec.text_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        return self.text_encoder(tokens.input_ids.to(self.device)).last_hidden_state.float()
+
+    @property
+    def _unknown_id(self) -> int | None:
+        """The id that stands for all unknown words, for a tokenizer of whole words."""
+        model = self.tokenizer.backend_tokenizer.model
+        return self.tokenizer.unk_token_id if type(model).__name__ == "WordLevel" else None
+
+    def _tokens(self, text: str) -> list[tuple[int, tuple[int, int]]]:
+        """Id and place in `text` of every token, without start and end."""
+        encoding = self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
+        return list(zip(encoding.ids, encoding.offsets, strict=True))
+
+    # --- noise
+
+    def add_noise(self, clean: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """√ᾱ·clean + √(1−ᾱ)·noise. clean, noise: [B, C, h, w]; t: [B] int64."""
+        signal, sigma = self._rates(t)
+        return signal * clean + sigma * noise
+
+    def remove_noise(self, noisy: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """The inverse of add_noise: what was clean, if `noise` is what was added."""
+        signal, sigma = self._rates(t)
+        return (noisy - sigma * noise) / signal
+
+    @torch.no_grad()
+    def predict_noise(
+        self,
+        latents: Tensor,
+        t: Tensor,
+        embeddings: Tensor,
+        landmark_maps: Tensor | None = None,
+        control_scale: Tensor | None = None,
+    ) -> Tensor:
+        """ε̂ of noisy latents, whatever the U-Net's own prediction type; one call of each network.
+
+        latents: [B, C, h, w]; t: [B] int64; embeddings: [B, T, C];
+        landmark_maps: [B, 3, S, S] in [0, 1], or None to leave the ControlNet out;
+        control_scale: [B], by which the ControlNet's residuals are scaled, 1 if None. Zero is the same as no map.
+        """
+        noisy, words = latents.to(self.dtype), embeddings.to(self.dtype)
+        residuals: dict[str, Any] = {}
+        if landmark_maps is not None:
+            scale = torch.ones(len(latents)) if control_scale is None else control_scale
+            residuals = self._control(noisy, t, words, landmark_maps.to(self.dtype), scale.to(noisy))
+        output = self.unet(noisy, t, words, **residuals, return_dict=False)[0].to(latents)
+        if self.spec.prediction_type == "epsilon":
+            return output
+        signal, sigma = self._rates(t)  # v = √ᾱ·ε − √(1−ᾱ)·z₀ (Salimans and Ho 2022)
+        return signal * output + sigma * latents
+
+    def _control(self, noisy: Tensor, t: Tensor, words: Tensor, maps: Tensor, scale: Tensor) -> dict[str, Any]:
+        """The U-Net's arguments with the ControlNet's residuals, computed for those samples alone that want them."""
+        wanted = scale.nonzero()[:, 0]
+        if len(wanted) == 0:
+            return {}
+        down, middle = self.controlnet(noisy[wanted], t[wanted], words[wanted], maps[wanted], return_dict=False)
+
+        def spread(residual: Tensor) -> Tensor:
+            full = residual.new_zeros(len(noisy), *residual.shape[1:])
+            full[wanted] = residual * scale[wanted, None, None, None]
+            return full
+
+        return {
+            "down_block_additional_residuals": [spread(residual) for residual in down],
+            "mid_block_additional_residual": spread(middle),
+        }
+
+    def _rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """√ᾱ and √(1−ᾱ) at t, [B, 1, 1, 1]."""
+        alpha = self.alphas_cumprod[t].view(-1, 1, 1, 1)
+        return alpha.sqrt(), (1 - alpha).sqrt()
+
+
+def load_pack(folder: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Pack:
+    """Loads a pack folder. dtype: of the networks; half precision needs a GPU.
+
+    Raises UserError, naming the file, for what is missing, damaged or does not belong together. Nothing that could run
+    code of the pack's is ever read: weights are safetensors only.
+    """
+    folder, device = Path(folder), torch.device(device)
+    if not folder.is_dir():
+        raise UserError(f"There is no model pack at {folder}.", "Choose a pack's folder.")
+    description = read_description(folder)
+    networks = _load_networks(folder, device, dtype)
+    unet, encoder = networks["unet"], networks["text_encoder"]
+    codec = _load_codec(folder, device, dtype)
+    tokenizer = _load_tokenizer(folder)
+    learned = _load_learned_tokens(folder, tokenizer, encoder)
+    schedule = _load_schedule(folder)
+    spec = PackSpec(
+        **description
+        | {
+            "latent_channels": unet.config.in_channels,
+            "latent_size": description.get("image_size", PackSpec.image_size) // codec.factor,
+            "text_length": min(tokenizer.model_max_length, encoder.config.max_position_embeddings),
+            "prediction_type": schedule.config.prediction_type,
+        }
+    )
+    return Pack(
+        spec=spec,
+        device=device,
+        dtype=dtype,
+        codec=codec,
+        alphas_cumprod=schedule.alphas_cumprod.to(device, torch.float32),
+        tokenizer=tokenizer,
+        text_encoder=encoder,
+        unet=unet,
+        controlnet=networks["controlnet_landmarks"],
+        learned_tokens=learned,
+    )
+
+
+def _load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    # By module: the packages' own entrances import far more than these.
+    from diffusers.models.controlnets.controlnet import ControlNetModel
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from transformers.models.clip.modeling_clip import CLIPTextModel
+
+    classes = {"text_encoder": CLIPTextModel, "unet": UNet2DConditionModel, "controlnet_landmarks": ControlNetModel}
+    return {part: _load_network(folder / part, network, device, dtype) for part, network in classes.items()}
+
+
+def _load_network(folder: Path, network: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """A frozen network of a diffusers or transformers class."""
+    _json(folder / "config.json")
+    variant = _weights_variant(folder)
+    is_text = folder.name == "text_encoder"
+    model, report = network.from_pretrained(
+        folder,
+        variant=variant,
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+        **({"dtype": dtype} if is_text else {"torch_dtype": dtype, "low_cpu_mem_usage": False}),
+    )
+    if missing := [*report["missing_keys"], *report["mismatched_keys"]]:
+        raise UserError(f"The weights in {folder} lack {missing[0]}.", FETCH_AGAIN)
+    return model.to(device).eval().requires_grad_(False)
+
+
+def _weights_variant(folder: Path) -> str | None:
+    """Which of the usual names the weights have; checks that the file is whole."""
+    for variant in (None, "fp16"):
+        suffix = f".{variant}.safetensors" if variant else ".safetensors"
+        for stem in ("model", "diffusion_pytorch_model"):
+            if (folder / (stem + suffix)).exists():
+                _check_safetensors(folder / (stem + suffix))
+                return variant
+    if pickles := [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.ckpt")]:
+        raise UserError(
+            f"{pickles[0]} can hold a program, so it is not read.", "Get the safetensors version of this model."
+        )
+    raise UserError(f"The model pack lacks the weights in {folder}.", FETCH_AGAIN)
+
+
+def _check_safetensors(path: Path) -> None:
+    try:
+        with safe_open(path, "pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is damaged or cut short.", FETCH_AGAIN) from error
+
+
+def _load_codec(folder: Path, device: torch.device, dtype: torch.dtype) -> Codec:
+    if (folder / "codec").is_dir():
+        _weights_variant(folder / "codec")
+        return LinearCodec(**load_file(folder / "codec" / "model.safetensors"), device=device)
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    return VaeCodec(_load_network(folder / "vae", AutoencoderKL, device, dtype))
+
+
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    from transformers.models.clip.tokenization_clip import CLIPTokenizer
+    from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
+
+    path = folder / "tokenizer"
+    whole_words = not (path / "merges.txt").exists()
+    return (PreTrainedTokenizerFast if whole_words else CLIPTokenizer).from_pretrained(path, local_files_only=True)
+
+
+def _load_learned_tokens(folder: Path, tokenizer: PreTrainedTokenizerFast, encoder: CLIPTextModel) -> tuple[str, ...]:
+    path = folder / "learned_embeds.safetensors"
+    if not path.exists():
+        return ()
+    _check_safetensors(path)
+    embeddings = load_file(path)
+    add_learned_tokens(tokenizer, encoder, embeddings)
+    return tuple(embeddings)
+
+
+def _load_schedule(folder: Path) -> Any:
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+    return DDIMScheduler.from_config(_json(folder / "scheduler" / "scheduler_config.json"))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"The model pack lacks {path}.", FETCH_AGAIN) from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged.", FETCH_AGAIN) from error
+    return dict(content)
+
+
+def _is_word(text: str) -> bool:
+    return any(character.isalnum() for character in text)
