@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -63,9 +63,10 @@ class VaeCodec:
 
     def __init__(self, autoencoder: AutoencoderKL) -> None:
         self._autoencoder = autoencoder
-        self._scaling = autoencoder.config.scaling_factor
-        self.channels = autoencoder.config.latent_channels
-        self.factor = 2 ** (len(autoencoder.config.block_out_channels) - 1)
+        config: Any = autoencoder.config
+        self._scaling: float = config.scaling_factor
+        self.channels = config.latent_channels
+        self.factor = 2 ** (len(config.block_out_channels) - 1)
 
     def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """See Codec."""

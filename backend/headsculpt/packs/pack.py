@@ -75,16 +75,18 @@ class Pack:
             dangling = text[start:end] == "," and (not kept or kept[-1] == ",")
             if token != self._unknown_id and not dangling:
                 kept.append(text[start:end])
-        return " ".join(kept)
+        return " ".join(kept[:-1] if kept[-1:] == [","] else kept)
 
     def shortened(self, text: str, reserve: Sequence[str] = ()) -> str:
-        """As much of `text`, in whole words, as the text encoder reads with the longest of `reserve` behind it."""
-        room = self.spec.text_length - 2 - max((len(self._tokens(self.readable(tail))) for tail in reserve), default=0)
-        tokens = self._tokens(self.readable(text))
+        """As much of `readable(text)` as fits into the text encoder with the longest of `reserve` behind it."""
+        text = self.readable(text)
+        tokens = self._tokens(text)
+        room = self.spec.text_length - 2 - max((len(self._tokens(tail)) for tail in reserve), default=0)
         if len(tokens) <= room:
             return text
-        kept = self.readable(text)[: tokens[room][1][0] + 1]
-        return kept[:-1].rstrip(" ,") if kept[-2:-1].isspace() else " ".join(kept.split()[:-1]).rstrip(" ,")
+        end, after = tokens[room - 1][1][1], tokens[room][1][0]
+        within_word = end == after and text[end - 1].isalnum() and text[after].isalnum()
+        return (text[:end].rpartition(" ")[0] if within_word else text[:end]).rstrip(" ,")
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str]) -> Tensor:
@@ -106,8 +108,8 @@ class Pack:
 
     def _tokens(self, text: str) -> list[tuple[int, tuple[int, int]]]:
         """Id and place in `text` of every token, without start and end."""
-        encoding = self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
-        return list(zip(encoding.ids, encoding.offsets, strict=True))
+        found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return list(zip(found["input_ids"], found["offset_mapping"], strict=True))
 
     # --- noise
 
@@ -120,6 +122,11 @@ class Pack:
         """The inverse of add_noise: what was clean, if `noise` is what was added."""
         signal, sigma = self._rates(t)
         return (noisy - sigma * noise) / signal
+
+    def find_noise(self, noisy: Tensor, t: Tensor, clean: Tensor) -> Tensor:
+        """What was added to `clean` to give `noisy`."""
+        signal, sigma = self._rates(t)
+        return (noisy - signal * clean) / sigma
 
     @torch.no_grad()
     def predict_noise(

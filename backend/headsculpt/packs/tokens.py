@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -22,18 +22,21 @@ def add_learned_tokens(
     embeddings: a row [C], or [1, C], for each word, in diffusers' textual inversion format.
     Raises ValueError for a word that exists already or a row of another width.
     """
-    table = encoder.get_input_embeddings()
+    table = _table(encoder)
     width = table.weight.shape[1]
     for word, row in embeddings.items():
         if row.numel() != width:
             raise ValueError(f"the embedding of {word} is {list(row.shape)}, this text encoder needs [{width}]")
         if tokenizer.add_tokens([word]) != 1:
             raise ValueError(f"the tokenizer has the word {word} already")
-    if embeddings:
-        rows = torch.stack([row.reshape(-1) for row in embeddings.values()]).to(table.weight)
-        first = tokenizer.convert_tokens_to_ids(next(iter(embeddings)))
-        # The table may have spare rows behind the tokenizer's last word, or lack some.
-        encoder.resize_token_embeddings(max(len(tokenizer), len(table.weight)), mean_resizing=False)
-        with torch.no_grad():
-            encoder.get_input_embeddings().weight[first : first + len(rows)] = rows
+    # The table may have spare rows behind the tokenizer's last word.
+    encoder.resize_token_embeddings(max(len(tokenizer), table.num_embeddings), mean_resizing=False)
+    with torch.no_grad():
+        for word, row in embeddings.items():
+            weight = _table(encoder).weight
+            weight[tokenizer.get_vocab()[word]] = row.reshape(-1).to(weight)
     encoder.requires_grad_(False)
+
+
+def _table(encoder: CLIPTextModel) -> torch.nn.Embedding:
+    return cast("torch.nn.Embedding", encoder.get_input_embeddings())

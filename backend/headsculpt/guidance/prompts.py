@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the text encoder is told about each view: the user's prompt with the words of the view behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from headsculpt.errors import UserError
+from headsculpt.packs.pack import Pack
+from headsculpt.packs.spec import ViewWords
+
+LANDMARK_FADE = 20.0
+"""Degrees beyond `ViewWords.landmark_limit` within which the ControlNet's residuals fade to zero."""
+EMPTY_WORDS = frozenset({"a", "an", "and", "his", "her", "in", "is", "of", "on", "s", "the", "to", "who", "with"})
+"""Words that say nothing about a head when they stand alone."""
+
+
+@dataclass(frozen=True)
+class CheckedPrompt:
+    """A prompt as the model will read it."""
+
+    text: str
+    unknown_words: list[str]
+    """Those that would have said something, in order."""
+    notices: list[str]
+    """What the user should know: a sentence each."""
+
+
+def check_prompt(pack: Pack, prompt: str) -> CheckedPrompt:
+    """What `pack` can read of `prompt`. Raises UserError when that is nothing."""
+    unknown = [word for word in pack.unknown_words(prompt) if word not in EMPTY_WORDS]
+    if not _says_something(pack.readable(prompt), pack):
+        raise UserError("The model knows no word of this prompt.", f"It knows words like {_examples(pack)}.")
+    notices = []
+    if unknown:
+        effect = "leaves them out" if pack.spec.drop_unknown_words else "can not tell them apart"
+        notices.append(f"The model does not know these words and {effect}: {', '.join(unknown)}.")
+    text = pack.shortened(prompt, [view + close_up for view in _view_tails(pack) for close_up in _close_up_tails(pack)])
+    if lost := pack.readable(prompt)[len(text) :].strip(" ,."):
+        notices.append(f"The prompt is longer than the model can read; it leaves out: “{lost}”.")
+    return CheckedPrompt(text, unknown, notices)
+
+
+def view_weights(views: ViewWords, azimuth: Tensor, elevation: Tensor, blend: float = 0.0) -> Tensor:
+    """How much of front, side, back and overhead each camera sees.
+
+    azimuth, elevation: [B] in degrees, any azimuth. blend: within this many degrees of a limit two neighbours mix
+    linearly; 0 changes abruptly. Returns [B, 4], rows sum to 1.
+    Raises ValueError for a blend that would mix front and back.
+    """
+    if blend > (widest := (views.side_limit - views.front_limit) / 2):
+        raise ValueError(f"a blend of {blend}° is too wide for these view words; at most {widest}°")
+    turned = _from_front(azimuth)
+    front = 1 - _beyond(turned, views.front_limit, blend)
+    back = _beyond(turned, views.side_limit, blend)
+    above = _beyond(elevation, views.overhead_limit, blend) if views.overhead else torch.zeros_like(front)
+    around = torch.stack([front, 1 - front - back, back], 1) * (1 - above)[:, None]
+    return torch.cat([around, above[:, None]], 1)
+
+
+def landmark_scale(views: ViewWords, azimuth: Tensor) -> Tensor:
+    """By how much the ControlNet's residuals count at these azimuths [B] in degrees: 1 in front, 0 at the back. [B]."""
+    return (1 - (_from_front(azimuth) - views.landmark_limit) / LANDMARK_FADE).clamp(0, 1)
+
+
+class ViewPrompts:
+    """One prompt's embeddings for any camera. The text encoder runs once, when this is made."""
+
+    def __init__(self, pack: Pack, prompt: str, negative_prompt: str = "", blend: float = 15.0) -> None:
+        """negative_prompt: what the picture should not show; empty for the pack's own. blend: see view_weights."""
+        self._views, self._blend = pack.spec.views, blend
+        negative = negative_prompt or pack.spec.negative_prompt
+        tails, close_ups = _view_tails(pack), _close_up_tails(pack)
+        positives = [prompt.rstrip(" ,.") + view + close_up for close_up in close_ups for view in tails]
+        negatives = [negative, negative, ", ".join(filter(None, [negative, self._views.back_negative])), negative]
+        embeddings = pack.embed(positives + negatives)
+        self._positive = embeddings[: len(positives)].view(len(close_ups), len(tails), *embeddings.shape[1:])
+        self._negative = embeddings[len(positives) :]
+
+    def positive(self, azimuth: Tensor, elevation: Tensor, close_up: bool = False) -> Tensor:
+        """What the pictures of these cameras should show, [B, T, C]. azimuth, elevation: [B] in degrees."""
+        return self._mix(self._positive[-1 if close_up else 0], azimuth, elevation)
+
+    def negative(self, azimuth: Tensor, elevation: Tensor) -> Tensor:
+        """What guidance leads away from: the negative prompt, or the embedding of no words. [B, T, C]."""
+        return self._mix(self._negative, azimuth, elevation)
+
+    def _mix(self, by_view: Tensor, azimuth: Tensor, elevation: Tensor) -> Tensor:
+        weights = view_weights(self._views, azimuth, elevation, self._blend)
+        return torch.einsum("bv,vtc->btc", weights.to(by_view), by_view)
+
+
+def _view_tails(pack: Pack) -> list[str]:
+    """What is put behind a prompt for front, side, back, overhead."""
+    views = pack.spec.views
+    back = views.back_token if views.back_token in pack.learned_tokens else views.back
+    return [f", {words}" if words else "" for words in (views.front, views.side, back, views.overhead)]
+
+
+def _close_up_tails(pack: Pack) -> list[str]:
+    """What is put behind that for cameras at a distance and, if the pack has them, at the face."""
+    close_up = pack.spec.close_up
+    return [""] if close_up is None else ["", f", {close_up.words}" if close_up.words else ""]
+
+
+def _from_front(azimuth: Tensor) -> Tensor:
+    """|azimuth| of any azimuth, 0 … 180."""
+    return ((azimuth + 180) % 360 - 180).abs()
+
+
+def _beyond(angle: Tensor, limit: float, blend: float) -> Tensor:
+    if blend == 0:
+        return (angle > limit).to(angle)
+    return ((angle - limit + blend) / (2 * blend)).clamp(0, 1)
+
+
+def _says_something(text: str, pack: Pack) -> bool:
+    words = "".join(character if character.isalnum() else " " for character in text.lower()).split()
+    return bool(set(words) - EMPTY_WORDS - set(pack.unknown_words(text)))
+
+
+def _examples(pack: Pack) -> str:
+    words = [word for word in pack.known_words or ["face", "hair", "beard"] if word not in EMPTY_WORDS]
+    return ", ".join(words[:: max(1, len(words) // 8)])
