@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Renders the training set: pictures of dressed heads, their landmark maps, and what is in them.
+
+    python -m headsculpt.packs.pocket.training.pictures --out out/pocket/data --looks 2400
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ....head.builtin import load_builtin
+from ....render import landmark_map
+from ....render.camera import Camera
+from ...spec import CameraRange, PackSpec, read_description
+from . import surface
+from .looks import Look, PaintedHead, Wardrobe
+
+PACK = Path(__file__).parents[1]
+VIEWS_PER_LOOK = 6
+FRONT_SHARE, FRONT_SPREAD = 0.55, 35.0  # of the azimuths, normal about the face with this deviation in degrees
+CLOSE_SHARE = 0.35  # of the views that a close-up can show
+OVERSAMPLING = 2
+SHARD = 200  # looks in one file
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is in a picture: the look's words, degrees of azimuth, and whether the camera was close."""
+
+    skin: str
+    style: str
+    hair: str
+    beard: bool
+    eyes: str
+    expression: str
+    azimuth: float
+    close_up: bool
+
+
+def pack_spec() -> PackSpec:
+    """What pack.json says."""
+    return PackSpec(**read_description(PACK))
+
+
+def draw_azimuth(rng: np.random.Generator) -> float:
+    """Degrees in ±180: mostly from the front, as in pictures of people."""
+    azimuth = rng.normal(0, FRONT_SPREAD) if rng.random() < FRONT_SHARE else rng.uniform(-180, 180)
+    return float((azimuth + 180) % 360 - 180)
+
+
+def draw_camera(law: CameraRange, azimuth: float, size: int, rng: np.random.Generator) -> Camera:
+    """One camera at `azimuth`, otherwise drawn from a pack's range."""
+    target = np.array(law.target) + rng.uniform(-law.target_jitter, law.target_jitter, 3)
+    drawn = (azimuth, rng.uniform(*law.elevation), rng.uniform(*law.radius), rng.uniform(*law.fov))
+    angles = (torch.tensor([value], dtype=torch.float32) for value in drawn)
+    return Camera.orbit(*angles, size, torch.tensor(target[None], dtype=torch.float32))
+
+
+def photograph(head: PaintedHead, camera: Camera, spec: PackSpec, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A picture [S, S, 3] of a head under a light and before a background drawn from the pack's laws."""
+    size = camera.height * OVERSAMPLING
+    pixels, depth = camera.resized(size).project(torch.from_numpy(head.vertices))
+    column, row = (np.ascontiguousarray(axis) for axis in pixels[0].numpy().T)
+    law = spec.lights
+    light = (law.direction_mean + rng.normal(size=3) * law.direction_std) @ camera.rotation[0].numpy()
+    light = (light / np.linalg.norm(light)).astype(np.float32)
+    ground = spec.backgrounds
+    background = rng.uniform(*ground.grey) * (1 - rng.uniform(0, ground.tint, 3))
+    picture = surface.lit_picture(
+        column,
+        row,
+        depth[0].numpy(),
+        head.triangles,
+        head.colors,
+        head.normals,
+        light,
+        rng.uniform(*law.ambient),
+        background.astype(np.float32),
+        size,
+    )
+    side = camera.height
+    small = picture.reshape(side, OVERSAMPLING, side, OVERSAMPLING, 3).mean((1, 3))
+    return (small * 255 + 0.5).astype(np.uint8)
+
+
+def has_landmarks(spec: PackSpec, azimuth: float) -> bool:
+    """Whether views from there are drawn with a landmark map; the net never sees a blank one."""
+    return abs(azimuth) <= spec.views.landmark_limit
+
+
+def take(
+    head: PaintedHead, look: Look, spec: PackSpec, rng: np.random.Generator, azimuth: float | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Record]:
+    """One picture [S, S, 3] of a dressed head with its landmark map [S, S, 3] (black beyond the limit) and record."""
+    azimuth = draw_azimuth(rng) if azimuth is None else azimuth
+    close = spec.close_up
+    is_close = close is not None and abs(azimuth) <= close.azimuth_limit and rng.random() < CLOSE_SHARE
+    camera = draw_camera(close if close and is_close else spec.cameras, azimuth, spec.image_size, rng)
+    picture = photograph(head, camera, spec, rng)
+    landmarks = np.zeros_like(picture)
+    if has_landmarks(spec, azimuth):
+        points = camera.project(torch.from_numpy(head.landmarks))[0][0].numpy()
+        landmarks = landmark_map.draw(points, spec.image_size)
+    record = Record(look.skin, look.style, look.hair, look.beard, look.eyes, look.expression, azimuth, is_close)
+    return picture, landmarks, record
+
+
+def take_many(
+    wardrobe: Wardrobe, looks: int, spec: PackSpec, rng: np.random.Generator
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], Record]]:
+    """VIEWS_PER_LOOK pictures of each of `looks` random looks."""
+    for _ in range(looks):
+        look = Look.draw(rng, len(wardrobe.model.identity))
+        head = wardrobe.dress(look)
+        for _ in range(VIEWS_PER_LOOK):
+            yield take(head, look, spec, rng)
+
+
+def render_shards(out: Path, looks: int, seed: int) -> None:
+    """Writes shard after shard; one that is there already is kept, so that a broken run can go on."""
+    spec, wardrobe = pack_spec(), Wardrobe(load_builtin())
+    out.mkdir(parents=True, exist_ok=True)
+    for shard in range(-(-looks // SHARD)):
+        path = out / f"shard-{seed:03d}-{shard:04d}.npz"
+        if path.exists():
+            continue
+        start = time.perf_counter()
+        rng = np.random.default_rng([seed, shard])
+        pictures, maps, records = zip(*take_many(wardrobe, min(SHARD, looks - shard * SHARD), spec, rng), strict=True)
+        partial = path.with_suffix(".part.npz")
+        text = json.dumps([asdict(record) for record in records])
+        np.savez(partial, pictures=np.stack(pictures), maps=np.stack(maps), records=np.array(text))
+        os.replace(partial, path)
+        print(f"{path.name}: {len(pictures)} pictures, {(time.perf_counter() - start) / len(pictures) * 1e3:.0f} ms each")
+
+
+def load_shards(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[Record]]:
+    """All pictures [N, S, S, 3], maps [N, S, S, 3] and records of a folder, in the order of the files' names."""
+    paths = sorted(path for path in folder.glob("shard-*.npz") if ".part" not in path.name)
+    if not paths:
+        raise FileNotFoundError(f"{folder} holds no shards; make some with {__package__}.pictures")
+    pictures, maps, records = [], [], []
+    for path in paths:
+        with np.load(path, allow_pickle=False) as data:
+            pictures.append(data["pictures"])
+            maps.append(data["maps"])
+            records += [Record(**record) for record in json.loads(str(data["records"]))]
+    return np.concatenate(pictures), np.concatenate(maps), records
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the shards")
+    parser.add_argument("--looks", type=int, default=2400, help=f"heads, each seen {VIEWS_PER_LOOK} times")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    render_shards(arguments.out, arguments.looks, arguments.seed)
+
+
+if __name__ == "__main__":
+    main()
