@@ -7,8 +7,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from headsculpt.errors import Cancelled
-from headsculpt.mesh import Mesh, TexturedMesh
+from ..errors import Cancelled
+from ..mesh import Mesh, TexturedMesh
 
 
 @dataclass(frozen=True)

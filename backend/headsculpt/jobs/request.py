@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a caller asks for, checked where it is made; imports nothing heavy, so that bad input answers at once."""
+"""What a caller asks for, checked where it is made; imports nothing heavy, so that bad input answers at once.
+
+The add-on uses this module too, from the copy in its zip, and therefore its imports are relative.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headsculpt.errors import UserError
+from ..errors import UserError
 
 PRESETS = ("preview", "standard", "paper")
 MAX_PROMPT = 1000

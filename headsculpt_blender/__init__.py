@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HeadSculpt for Blender: heads from words. The work is done by a program of its own; this is its face in Blender."""
+
+from . import operators, panel, preferences, properties, pump
+
+MODULES = (preferences, properties, operators, panel, pump)
+
+
+def register() -> None:
+    for module in MODULES:
+        module.register()
+
+
+def unregister() -> None:
+    for module in reversed(MODULES):
+        module.unregister()

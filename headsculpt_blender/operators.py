@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operators: thin, over `pump` and `scene`."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import bpy
+
+from . import pump, scene
+from .backend.headsculpt.errors import UserError
+from .backend.headsculpt.jobs.request import MAX_SEED, GenerateRequest
+from .preferences import preferences
+from .properties import PRESETS
+from .session import Card, Phase, Target
+
+
+class HEADSCULPT_OT_generate(bpy.types.Operator):
+    """Make a head from the prompt. Without a window it returns when the head is there"""
+
+    bl_idname = "headsculpt.generate"
+    bl_label = "Generate"
+    bl_options: ClassVar = {"REGISTER"}
+
+    # what a script leaves out comes from the panel's fields
+    prompt: bpy.props.StringProperty(name="Prompt")
+    negative_prompt: bpy.props.StringProperty(name="Without")
+    head: bpy.props.StringProperty(
+        name="Head Shape", description="Name of the object to start from; empty for the built-in head"
+    )
+    preset: bpy.props.EnumProperty(name="Preset", items=PRESETS)
+    seed: bpy.props.IntProperty(name="Seed", min=0, max=MAX_SEED)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if bpy.app.background and context.mode != "OBJECT":
+            bpy.ops.object.mode_set(mode="OBJECT")
+        try:
+            pump.start(*self.read(context))
+        except UserError as error:
+            if not pump.session.busy:  # else the panel belongs to the job that goes on
+                pump.session.card = Card(error.message, error.advice, getattr(error, "log", ""))
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if bpy.app.background:
+            pump.wait()
+            if card := pump.session.card:
+                self.report({"ERROR"}, card.text())
+                return {"CANCELLED"}
+        return {"FINISHED"}
+
+    def read(self, context: bpy.types.Context) -> tuple[GenerateRequest, Target]:
+        """The request and its place in the scene. Raises UserError for anything that the user can have got wrong."""
+        settings = context.scene.headsculpt
+        head = self.chosen(context)
+        options = preferences()
+        request = GenerateRequest(
+            prompt=self.setting(settings, "prompt"),
+            negative_prompt=self.setting(settings, "negative_prompt"),
+            seed=self.setting(settings, "seed"),
+            preset=self.setting(settings, "preset").lower(),
+            head=scene.chosen_head(head, context.evaluated_depsgraph_get()) if head else None,
+            pack=Path(bpy.path.abspath(options.pack)) if options.pack else None,
+            threads=options.threads or None,
+        )
+        return request, scene.target_of(head, context)
+
+    def setting(self, settings: bpy.types.PropertyGroup, name: str) -> Any:
+        return getattr(self if self.properties.is_property_set(name) else settings, name)
+
+    def chosen(self, context: bpy.types.Context) -> bpy.types.Object | None:
+        if not self.properties.is_property_set("head"):
+            return context.scene.headsculpt.head
+        if self.head and self.head not in context.scene.objects:
+            raise UserError(f"There is no object “{self.head}” in the scene.", "Choose a mesh object that is.")
+        return context.scene.objects[self.head] if self.head else None
+
+
+class HEADSCULPT_OT_place_result(bpy.types.Operator):
+    """Put the finished head into the scene: the one undoable step of a job"""
+
+    bl_idname = "headsculpt.place_result"
+    bl_label = "HeadSculpt Head"
+    bl_options: ClassVar = {"UNDO", "INTERNAL"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return pump.session.phase is Phase.READY
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        session = pump.session
+        if session.job and session.result:
+            scene.place_result(session.job, session.result, context)
+            session.finish()
+        return {"FINISHED"}
+
+
+class HEADSCULPT_OT_stop(bpy.types.Operator):
+    """Stop growing and finish the head as it is now"""
+
+    bl_idname = "headsculpt.stop"
+    bl_label = "Stop and Keep"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return pump.session.can_stop
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        pump.session.stop()
+        return {"FINISHED"}
+
+
+class HEADSCULPT_OT_cancel(bpy.types.Operator):
+    """Give this head up and leave the scene as it was"""
+
+    bl_idname = "headsculpt.cancel"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return pump.session.busy and pump.session.phase is not Phase.CANCELLING
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        pump.session.cancel()
+        return {"FINISHED"}
+
+
+class HEADSCULPT_OT_copy_error(bpy.types.Operator):
+    """Copy the error with its log, to send it to somebody"""
+
+    bl_idname = "headsculpt.copy_error"
+    bl_label = "Copy"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return pump.session.card is not None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if card := pump.session.card:
+            context.window_manager.clipboard = card.text()
+        return {"FINISHED"}
+
+
+class HEADSCULPT_OT_dismiss_error(bpy.types.Operator):
+    """Remove this message"""
+
+    bl_idname = "headsculpt.dismiss_error"
+    bl_label = "Dismiss"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        pump.session.card = None
+        return {"FINISHED"}
+
+
+class HEADSCULPT_OT_add_head(bpy.types.Operator):
+    """Add the built-in head to sculpt on, and choose it as the shape to start from"""
+
+    bl_idname = "headsculpt.add_head"
+    bl_label = "Head"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return context.mode == "OBJECT"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        context.scene.headsculpt.head = scene.add_builtin_head(context)
+        return {"FINISHED"}
+
+
+CLASSES = (
+    HEADSCULPT_OT_generate,
+    HEADSCULPT_OT_place_result,
+    HEADSCULPT_OT_stop,
+    HEADSCULPT_OT_cancel,
+    HEADSCULPT_OT_copy_error,
+    HEADSCULPT_OT_dismiss_error,
+    HEADSCULPT_OT_add_head,
+)
+
+
+def draw_add_menu(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
+    menu.layout.operator(HEADSCULPT_OT_add_head.bl_idname, icon="USER")
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.VIEW3D_MT_mesh_add.append(draw_add_menu)
+
+
+def unregister() -> None:
+    bpy.types.VIEW3D_MT_mesh_add.remove(draw_add_menu)
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The add-on as a user has it: its zip installed into an empty Blender, talking to a worker of its own."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+bpy = pytest.importorskip("bpy", reason="these tests run in Blender's environment: python build.py test")
+
+ID = "bl_ext.user_default.headsculpt"
+FAKE_WORKER = Path(__file__).parent.parent / "fake_worker.py"
+
+
+def setting(name: str) -> str:
+    if name not in os.environ:
+        pytest.exit(f"{name} is not set: these tests are started by `python build.py test`", returncode=2)
+    return os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def installed() -> Iterator[None]:
+    """The zip, installed and enabled by Blender itself, in the empty folder BLENDER_USER_RESOURCES."""
+    setting("BLENDER_USER_RESOURCES")
+    bpy.ops.extensions.package_install_files(
+        filepath=setting("HEADSCULPT_PACKAGE"), repo="user_default", enable_on_install=True
+    )
+    assert ID in bpy.context.preferences.addons
+    yield
+    bpy.ops.preferences.addon_disable(module=ID)  # a handler that is still registered at exit hangs the module
+
+
+@pytest.fixture
+def addon(installed: None) -> Iterator[Callable[[str], ModuleType]]:
+    """The add-on's modules by name, in an empty scene, with the fake worker as its worker."""
+
+    def module(name: str) -> ModuleType:
+        return importlib.import_module(f"{ID}.{name}")
+
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=False)
+    session = module("pump").session
+    preferences = bpy.context.preferences.addons[ID].preferences
+    preferences.worker_command = shlex.join([setting("HEADSCULPT_WORKER_PYTHON"), str(FAKE_WORKER)])
+    preferences.pack = ""
+    yield module
+    session.disconnect()
+    session.finish()
+    session.card = None
+    module("scene").remove_previews()
+
+
+@pytest.fixture
+def begin(addon: Callable[[str], ModuleType]) -> Callable[..., None]:
+    """Starts a job as a window does: without waiting for it. The test then calls `until`."""
+    pump, operators = addon("pump"), addon("operators")
+
+    def start(**fields: object) -> None:
+        request = addon("scene").HeadShape.__module__  # noqa: F841
+        head = fields.pop("head", None)
+        context = bpy.context
+        scene = addon("scene")
+        shape = scene.chosen_head(head, context.evaluated_depsgraph_get()) if head else None
+        pump.start(operators.GenerateRequest(head=shape, **fields), scene.target_of(head, context))
+
+    return start
+
+
+@pytest.fixture
+def until(addon: Callable[[str], ModuleType]) -> Callable[..., None]:
+    """Turns the pump until something is so: the module has no event loop that would."""
+    pump = addon("pump")
+
+    def turn(condition: Callable[[], object], seconds: float = 20.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "it never became so"
+            pump.tick()
+            time.sleep(0.01)
+
+    return turn
