@@ -4,6 +4,7 @@
 
 def warm_up() -> None:
     """Compile and cache every numba kernel of this room (at set-up, so that no job waits for it)."""
-    from headsculpt.shape import distance
+    from headsculpt.shape import distance, hashgrid
 
     distance.warm_up()
+    hashgrid.warm_up()
