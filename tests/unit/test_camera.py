@@ -5,7 +5,10 @@ import math
 
 import pytest
 import torch
+
 from headsculpt.render.camera import Camera
+from headsculpt.render.raster import rasterize
+from headsculpt.render.volume import composite, sample_rays
 
 
 def one(value: float) -> torch.Tensor:
@@ -75,3 +78,30 @@ def test_batches_slice_and_resize() -> None:
     point = torch.tensor([[0.1, 0.2, 0.0]])
     torch.testing.assert_close(many.resized(128).project(point)[0], 2 * many.project(point)[0])
     assert many.fov_y[0].item() == pytest.approx(math.radians(40))
+
+
+@pytest.mark.parametrize("azimuth, elevation", [(0, 0), (35, 20), (-110, -15), (180, 60), (75, 89)])
+def test_a_vertex_is_seen_at_one_pixel_by_rays_by_triangles_and_by_projection(azimuth: float, elevation: float) -> None:
+    """Design.md: one vertex through volume rendering, rasterising and projection, to half a pixel."""
+    size, resolution = 96, 64
+    where = torch.tensor([[azimuth], [elevation], [1.3], [40.0]])
+    camera = Camera.orbit(where[0], where[1], where[2], where[3], size)
+    vertex = torch.tensor([0.17, 0.11, 0.23])
+    projected = camera.project(vertex[None])[0][0, 0]
+
+    in_camera = torch.tensor([[-1.0, -1.0, 0.0], [1.0, -1.0, 0.0], [0.0, 2.0, 0.0]])
+    corners = vertex + 0.02 * in_camera @ camera.rotation[0]
+    pixels, depth = camera.project(corners)
+    ids, _ = rasterize(pixels[0], depth[0], torch.tensor([[0, 1, 2]], dtype=torch.int32), size, size)
+
+    origins, directions = camera.rays()
+    mask = torch.ones(resolution, resolution, resolution, dtype=torch.bool)
+    samples = sample_rays(origins.expand(size * size, 3), directions.reshape(-1, 3), mask, 600)
+    inside = ((samples.points - vertex).norm(dim=-1) < 0.03).float()
+    _, _, opacity = composite(100 * inside, inside[..., None], samples.deltas)
+    volume = torch.zeros(size * size).index_copy(0, samples.rays, opacity).view(size, size)
+
+    for picture in ((ids >= 0).float(), volume):
+        row, column = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
+        centre = torch.stack([(picture * column).sum(), (picture * row).sum()]) / picture.sum()
+        assert (centre - projected).abs().max() < 0.5
