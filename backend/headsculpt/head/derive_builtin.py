@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Derives `builtin/head.npz` from a copy of ICT-FaceKit Light (docs/head.md says which file and how to get it).
+
+    python -m headsculpt.head.derive_builtin PATH/ict_facekit_light.npz
+
+Every vertex of the built-in head is a fixed weighted mean of ICT vertices; the same weights carry over the identities
+and the expressions. The landmarks are found afterwards by `derive_landmarks.py`, which completes the file.
+Deterministic: the same input and library versions give the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_matrix, vstack
+from scipy.spatial import cKDTree
+
+from .builtin import MASK_PREFIX, PATH
+from .derivation import eyeball, layout, regions, source
+from .derivation.collapse import Loop, collapse
+from .derivation.quadmesh import Indices, border_loops
+from .derivation.surface import Floats
+from .landmarks import COUNT
+
+TARGET_VERTICES = 6000  # skin, mouth bag and eye sockets
+IDENTITIES = 60
+METRES = 0.01  # ICT counts in centimetres
+
+# Apple's names in ICT's words; ICT splits two of them into a left and a right half
+APPLE = (
+    *("browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff"),
+    *("cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight"),
+    *("eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight"),
+    *("eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight"),
+    *("mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel"),
+    *("mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker"),
+    *("mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft"),
+    *("mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight"),
+    *("noseSneerLeft", "noseSneerRight"),
+)
+
+
+def ict_terms(apple: str, available: dict[str, Floats]) -> list[str]:
+    """The ICT expressions that add up to one of Apple's."""
+    if apple in available:
+        return [apple]
+    for word, suffix in (("Left", "_L"), ("Right", "_R")):
+        if apple.removesuffix(word) + suffix in available and apple.endswith(word):
+            return [apple.removesuffix(word) + suffix]
+    return [apple + "_L", apple + "_R"]
+
+
+def feature_loops(quads: Indices) -> tuple[Indices, Indices, Indices]:
+    """Where the skin ends, as loops of ICT vertices: at the lips, the left and the right lids."""
+    skin = border_loops(quads[source.SKIN_QUADS])
+    neck = set(border_loops(quads)[0].tolist())
+    lips, one, other = (loop for loop in skin if not neck & set(loop.tolist()))
+    return lips, one, other
+
+
+def spacing(ict: source.Source, lips: Indices, lids: Indices) -> Floats:
+    """How long an edge may be at each ICT vertex [HEAD_VERTICES], in centimetres: fine where faces move and show."""
+    vertices = ict.vertices[: source.HEAD_VERTICES]
+    x, y, z = np.abs(vertices[:, 0]), vertices[:, 1], vertices[:, 2]
+    to_lips, to_lids = _distance(vertices, vertices[lips]), _distance(vertices, vertices[lids])
+    nose = np.linalg.norm((vertices - [0, -0.3, 12]) / [2, 1.5, 2.5], axis=1)
+    free = np.minimum(0.24 + 0.07 * np.minimum(to_lips, to_lids), 0.30 + 0.16 * np.clip(nose - 1, 0, None))
+    length = np.minimum(free, 0.52 + 0.5 * np.clip((6 - z) / 8, 0, 1))
+    length[(x > 7.2) & (y > -2.5) & (y < 6) & (z > -2.5) & (z < 4.5)] = 0.34  # ears
+    length[y < -9] = np.maximum(length[y < -9], 1.1)
+    length[source.BAG_VERTICES] = 0.35 + 0.35 * to_lips[source.BAG_VERTICES]
+    length[source.SOCKET_VERTICES] = 0.3 + 0.8 * to_lids[source.SOCKET_VERTICES]
+    return length
+
+
+def _distance(points: Floats, others: Floats) -> Floats:
+    return cKDTree(others).query(points)[0]
+
+
+def cluster_means(owner: Indices, kept: Indices, loops: list[Indices], count: int) -> csr_matrix:
+    """Weights [len(kept), count]: each kept vertex as the mean of those merged into it; of the feature loops' vertices
+    alone where there are any, so that the loops stay in place."""
+    on_loop = np.zeros(len(owner), bool)
+    on_loop[np.concatenate(loops)] = True
+    row = np.searchsorted(kept, owner)
+    has_loop = np.bincount(row, on_loop, len(kept)) > 0
+    member = on_loop | ~has_loop[row]
+    rows, columns = row[member], np.flatnonzero(member)
+    return csr_matrix((1 / np.bincount(rows)[rows], (rows, columns)), shape=(len(kept), count))
+
+
+def derive(ict: source.Source) -> dict[str, np.ndarray]:
+    """The arrays of the built-in head's file, without landmarks."""
+    lips, left_lids, right_lids = feature_loops(ict.quads)
+    lids = np.concatenate([left_lids, right_lids])
+    loops = [Loop(lips, 50), Loop(left_lids, 34), Loop(right_lids, 34)]
+    positions = ict.vertices[: source.HEAD_VERTICES]
+    quads, owner = collapse(ict.quads, positions, ict.mirror, spacing(ict, lips, lids), loops, TARGET_VERTICES)
+    kept, flat = np.unique(quads, return_inverse=True)
+    quads = flat.reshape(quads.shape)
+    skin = cluster_means(owner, kept, [lips, left_lids, right_lids], len(ict.vertices))
+    eyes = [
+        eyeball.build(ict.vertices, shell, ict.faces[source.EYE_QUADS])
+        for shell in (source.LEFT_EYE_VERTICES, source.RIGHT_EYE_VERTICES)
+    ]
+    weights = vstack([skin, *(eye.weights for eye in eyes)]).tocsr()
+    neutral = weights @ ict.vertices
+    starts = np.cumsum([len(kept), eyes[0].weights.shape[0]])
+    all_quads = np.concatenate([quads, *(eye.quads + start for eye, start in zip(eyes, starts, strict=True))])
+    part = np.digitize(kept, [source.BAG_VERTICES.start, source.SOCKET_VERTICES.start])  # 0 skin, 1 bag, 2 sockets
+    masks = all_masks(ict, neutral, part, eyes, positions[left_lids])
+    uv, quad_uv = texture_coordinates(quads, neutral[: len(kept)], part, eyes)
+    return {
+        "vertices": (neutral * METRES).astype(np.float32),
+        "quads": all_quads.astype(np.uint16),
+        "uv": uv.astype(np.float32),
+        "quad_uv": quad_uv.astype(np.uint16),
+        "identity": np.stack([weights @ d * METRES for d in ict.identity[:IDENTITIES]]).astype(np.float16),
+        "expression": expressions(ict, weights, eyes, starts).astype(np.float16),
+        "expression_names": np.array(APPLE),
+        **{MASK_PREFIX + name: np.round(mask * 255).astype(np.uint8) for name, mask in masks.items()},
+    }
+
+
+def all_masks(
+    ict: source.Source, neutral: Floats, part: Indices, eyes: list[eyeball.Eyeball], left_lids: Floats
+) -> dict[str, Floats]:
+    """Every region and part, [V] in [0, 1]."""
+    count, skin_count = len(neutral), len(part)
+    masks = {name: np.zeros(count) for name in ("skin", "mouth_bag", "eye_sockets")}
+    for number, name in enumerate(("skin", "mouth_bag", "eye_sockets")):
+        masks[name][:skin_count] = part == number
+    for name, mask in regions.skin_regions(neutral[:skin_count], ict.landmarks, left_lids).items():
+        masks[name] = np.concatenate([mask * (part == 0), np.zeros(count - skin_count)])
+    inner_lips = regions.smoothstep(_distance(neutral, neutral[masks["lips"] > 0.9]), 0.6, 0.1)
+    masks["lips"] = np.maximum(masks["lips"], inner_lips * masks["mouth_bag"])
+    start = skin_count
+    for side, eye in zip(("left", "right"), eyes, strict=True):
+        mine = slice(start, start + len(eye.angle))
+        masks[f"eyeball_{side}"] = np.zeros(count)
+        masks[f"eyeball_{side}"][mine] = 1
+        for name, (full, none) in (("iris", eyeball.IRIS), ("pupil", eyeball.PUPIL)):
+            masks.setdefault(name, np.zeros(count))[mine] = regions.smoothstep(eye.angle, none, full)
+        start = mine.stop
+    masks["eyeballs"] = masks["eyeball_left"] + masks["eyeball_right"]
+    masks["eyes"] = np.maximum(masks["eyes"], np.maximum(masks["eyeballs"], masks["eye_sockets"]))
+    return masks
+
+
+def expressions(ict: source.Source, weights: csr_matrix, eyes: list[eyeball.Eyeball], starts: Indices) -> Floats:
+    """Apple's expressions [E, V, 3] in metres; ICT's eyeballs do not turn, so their turns are made here."""
+    result = np.stack(
+        [weights @ sum(ict.expression[term] for term in ict_terms(name, ict.expression)) for name in APPLE]
+    )
+    neutral = weights @ ict.vertices
+    for side, eye, start in zip(("Left", "Right"), eyes, starts, strict=True):
+        mine = slice(start, start + len(eye.angle))
+        for word, (yaw, pitch) in eyeball.looks(side).items():
+            turned = eyeball.turn(neutral[mine], eye.centre, yaw, pitch)
+            result[APPLE.index(f"eyeLook{word}{side}"), mine] = turned - neutral[mine]
+    return result * METRES
+
+
+def texture_coordinates(
+    quads: Indices, vertices: Floats, part: Indices, eyes: list[eyeball.Eyeball]
+) -> tuple[Floats, Indices]:
+    """uv [U, 2] in the unit square and the quads' indices into it; one island each for the skin (cut along the back of
+    the head), the mouth bag, the two sockets and the two eyeballs."""
+    quad_part = part[quads].max(1)
+    seam = layout.back_seam(quads[quad_part == 0], vertices)
+    cut = layout.cut(quads, vertices, seam)
+    corner = np.concatenate([vertices, vertices[seam[:-1]]])
+    used, flat = layout.disc(cut, corner, border_loops(cut)[0])
+    uv = np.zeros((len(corner), 2))
+    uv[used] = 0.5 + 0.49 * flat
+    islands, indices = [uv], [cut[quad_part == 0]]
+    total = len(uv)
+    for number, side, (u, v) in ((1, 0, (0.07, 0.93)), (2, 1, (0.93, 0.97)), (2, -1, (0.97, 0.93))):
+        chosen = quads[(quad_part == number) & ((side == 0) | (vertices[quads, 0].mean(1) * side > 0))]
+        used, flat = layout.disc(chosen, vertices, border_loops(chosen)[0])
+        islands.append([u, v] + (0.06 if number == 1 else 0.02) * flat)
+        indices.append(np.searchsorted(used, chosen) + total)
+        total += len(used)
+    for eye, (u, v) in zip(eyes, ((0.07, 0.07), (0.93, 0.07)), strict=True):
+        islands.append([u, v] + 0.065 * eye.uv)
+        indices.append(eye.quad_uv + total)
+        total += len(eye.uv)
+    # order of quads: as in the mesh
+    result = np.zeros_like(quads)
+    result[quad_part == 0], result[quad_part == 1] = indices[0], indices[1]
+    left = (quad_part == 2) & (vertices[quads, 0].mean(1) > 0)
+    right = (quad_part == 2) & (vertices[quads, 0].mean(1) < 0)
+    result[left], result[right] = indices[2], indices[3]
+    return np.concatenate(islands), np.concatenate([result, indices[4], indices[5]])
+
+
+def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """A compressed npz; landmarks that an older file of the same topology had are not kept."""
+    np.savez_compressed(path, **arrays)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("ict", type=Path, help="ict_facekit_light.npz")
+    parser.add_argument("--out", type=Path, default=PATH, help="the file to write (default: the built-in head's)")
+    arguments = parser.parse_args()
+    arrays = derive(source.read(arguments.ict))
+    arrays["landmark_triangles"] = np.zeros(COUNT, np.uint16)
+    arrays["landmark_barycentric"] = np.zeros((COUNT, 3), np.float32)
+    write(arguments.out, arrays)
+
+
+if __name__ == "__main__":
+    main()

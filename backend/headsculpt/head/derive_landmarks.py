@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finds MediaPipe's 478 points on the built-in head and completes `builtin/head.npz` with them.
+
+    python -m headsculpt.head.derive_landmarks
+
+Runs in an environment of its own with `mediapipe==0.10.21` (numpy < 2, Python ≤ 3.12), which the product never needs.
+Painted people of the model are rendered from several sides; each point that the detector finds is carried back onto
+the mesh, and the places found are averaged robustly. Then left and right are made equal, and the points of lids and
+irises are moved onto the edges that they stand for.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial import cKDTree
+
+from . import landmarks as points_of
+from .builtin import PATH, read_model
+from .derivation.surface import Floats, closest_on_triangles
+from .model import HeadModel
+
+SIZE = 640
+FOV = 26.0  # degrees
+DISTANCE = 0.62  # metres
+TARGET = np.array([0.0, 0.025, 0.03])
+AZIMUTHS = (-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0)
+PEOPLE = 6
+LEAST_FACING = 0.05  # cosine between normal and view below which a found point says nothing
+
+SKINS = ((0.86, 0.67, 0.56), (0.72, 0.52, 0.40), (0.50, 0.34, 0.25))
+IRISES = ((0.30, 0.20, 0.12), (0.30, 0.42, 0.50), (0.28, 0.36, 0.22))
+
+
+def paint(model: HeadModel, person: int) -> Floats:
+    """Colours [V, 3] by region: what a detector trained on photographs wants to see."""
+    masks = model.masks
+    color = np.tile(np.array(SKINS[person % len(SKINS)]), (len(model.vertices), 1))
+    layers = (
+        ("lips", color[0] * [0.80, 0.50, 0.52], 0.9),
+        ("brows", np.array([0.12, 0.08, 0.06]), 0.85),
+        ("scalp", np.array([0.14, 0.10, 0.08]), 0.9),
+        ("mouth_bag", np.array([0.25, 0.08, 0.08]), 1.0),
+        ("eyeballs", np.array([0.90, 0.88, 0.86]), 1.0),
+        ("iris", np.array(IRISES[person % len(IRISES)]), 1.0),
+        ("pupil", np.array([0.03, 0.03, 0.03]), 1.0),
+    )
+    for name, over, strength in layers:
+        alpha = strength * masks[name][:, None]
+        if name == "mouth_bag":
+            alpha = alpha * (1 - masks["lips"][:, None])
+        color = color * (1 - alpha) + alpha * over
+    return color
+
+
+def normals(vertices: Floats, triangles: NDArray[np.int32]) -> Floats:
+    """Unit vertex normals [V, 3], weighted by area."""
+    a, b, c = vertices[triangles[:, 0]], vertices[triangles[:, 1]], vertices[triangles[:, 2]]
+    total = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(total, triangles[:, corner], np.cross(b - a, c - a))
+    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+
+
+class View:
+    """A pinhole camera on a circle about the head; azimuth in degrees, positive towards the subject's left."""
+
+    def __init__(self, azimuth: float) -> None:
+        angle = np.radians(azimuth)
+        backward = np.array([np.sin(angle), 0.0, np.cos(angle)])
+        self.frame = np.stack([np.array([np.cos(angle), 0.0, -np.sin(angle)]), np.array([0.0, 1.0, 0.0]), backward])
+        self.position = TARGET + DISTANCE * backward
+        self.focal = 0.5 * SIZE / np.tan(np.radians(FOV) / 2)
+
+    def project(self, points: Floats) -> tuple[Floats, Floats]:
+        """Pixels [N, 2] as (column, row) and depth [N]."""
+        local = (points - self.position) @ self.frame.T
+        depth = -local[:, 2]
+        return local[:, :2] * [1, -1] * (self.focal / depth)[:, None] + SIZE / 2, depth
+
+
+def nearest_triangles(pixels: Floats, depth: Floats, triangles: NDArray[np.int32]) -> tuple[NDArray[np.int32], Floats]:
+    """A plain depth buffer: the triangle in each pixel [S, S] (−1 for none) and its barycentric coordinates
+    [S, S, 3], linear in the picture, which at this distance from so small triangles is as good."""
+    ids = np.full((SIZE, SIZE), -1, np.int32)
+    barycentric = np.zeros((SIZE, SIZE, 3))
+    buffer = np.full((SIZE, SIZE), np.inf)
+    corners = pixels[triangles]
+    edge1, edge2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = edge1[:, 0] * edge2[:, 1] - edge1[:, 1] * edge2[:, 0]
+    low = np.maximum(np.ceil(corners.min(1) - 0.5).astype(int), 0)
+    high = np.minimum(np.floor(corners.max(1) - 0.5).astype(int), SIZE - 1)
+    for t in np.flatnonzero((high >= low).all(1) & (area < 0)):  # rows go down, so what faces us turns clockwise
+        (x0, y0), (x1, y1) = low[t], high[t]
+        offset = np.stack(np.meshgrid(np.arange(x0, x1 + 1) + 0.5, np.arange(y0, y1 + 1) + 0.5), -1) - corners[t, 0]
+        v = (offset[..., 0] * edge2[t, 1] - offset[..., 1] * edge2[t, 0]) / area[t]
+        w = (edge1[t, 0] * offset[..., 1] - edge1[t, 1] * offset[..., 0]) / area[t]
+        weights = np.stack([1 - v - w, v, w], -1)
+        z = weights @ depth[triangles[t]]
+        window = (slice(y0, y1 + 1), slice(x0, x1 + 1))
+        nearer = (weights >= -1e-9).all(-1) & (z < buffer[window])
+        buffer[window][nearer] = z[nearer]
+        ids[window][nearer] = t
+        barycentric[window][nearer] = weights[nearer]
+    return ids, barycentric
+
+
+def detections(model: HeadModel, seed: int = 5) -> tuple[Floats, Floats, Floats, Floats]:
+    """Where each landmark was found, on the neutral head: points [D, 478, 3] in metres, weights [D, 478] (0 where it
+    fell on nothing, or on the inside), azimuths [D], one row per person and view in which a face was found; and the
+    detector's own coordinates [F, 478, 3] in the front views."""
+    import mediapipe
+
+    rng = np.random.default_rng(seed)
+    detector = mediapipe.solutions.face_mesh.FaceMesh(
+        static_image_mode=True, max_num_faces=1, refine_landmarks=True, min_detection_confidence=0.3
+    )
+    triangles, neutral = model.triangles, model.vertices.astype(np.float64)
+    shown = (model.masks["skin"] + model.masks["eyeballs"] > 0.5)[triangles].all(1)
+    found, weights, azimuths, fronts = [], [], [], []
+    for person in range(PEOPLE):
+        identity = np.zeros(1) if person == 0 else rng.normal(size=20).clip(-1.2, 1.2)
+        vertices = model.posed(identity).astype(np.float64)
+        normal, color = normals(vertices, triangles), paint(model, person)
+        for azimuth in AZIMUTHS:
+            view = View(azimuth)
+            pixels, depth = view.project(vertices)
+            ids, barycentric = nearest_triangles(pixels, depth, triangles)
+            smooth = np.einsum("...k,...kc->...c", barycentric, normal[triangles[ids]])
+            lamp = np.array([0.35, 0.5, 0.8]) @ view.frame
+            lit = 0.45 + 0.65 * np.clip(smooth @ (lamp / np.linalg.norm(lamp)), 0, 1)
+            image = np.einsum("...k,...kc->...c", barycentric, color[triangles[ids]]) * lit[..., None]
+            image[ids < 0] = 0.7
+            result = detector.process(np.ascontiguousarray(image.clip(0, 1) * 255).astype(np.uint8))
+            if not result.multi_face_landmarks:
+                continue
+            spots = np.array([[p.x, p.y, p.z] for p in result.multi_face_landmarks[0].landmark]) * SIZE
+            if azimuth == 0:
+                fronts.append(spots)
+            column, row = np.clip(spots[:, :2].astype(int), 0, SIZE - 1).T
+            triangle = ids[row, column]
+            facing = smooth[row, column] @ view.frame[2]
+            found.append(np.einsum("lk,lkc->lc", barycentric[row, column], neutral[triangles[triangle]]))
+            weights.append(np.where((triangle >= 0) & shown[triangle] & (facing > LEAST_FACING), facing**2, 0.0))
+            azimuths.append(azimuth)
+    return np.array(found), np.array(weights), np.array(azimuths), np.array(fronts)
+
+
+def from_its_side(weights: Floats, azimuths: Floats, fronts: Floats) -> Floats:
+    """Weights [D, 478] without the views from across the nose, in which a hidden point falls on what hides it."""
+    across = fronts.mean(0)[:, 0]
+    side = (across - across[points_of.NOSE_TIP]) / np.ptp(across)  # −.5 right to .5 left
+    return np.where(side * azimuths[:, None] < -1.0, 0.0, weights)
+
+
+def robust_mean(points: Floats, weights: Floats) -> Floats:
+    """Weighted means [L, 3] of points [D, L, 3], with Cauchy's weights about them until they stand (2 mm wide)."""
+    mean = np.nanmedian(np.where(weights[..., None] > 0, points, np.nan), 0)
+    for _ in range(30):
+        trust = weights / (1 + (np.linalg.norm(points - mean, axis=-1) / 0.002) ** 2)
+        mean = (points * trust[..., None]).sum(0) / np.maximum(trust.sum(0), 1e-9)[:, None]
+    return mean
+
+
+def mirror_images(fronts: Floats) -> NDArray[np.int64]:
+    """For each landmark [478] the one on the other side, from the detector's coordinates in front views [F, 478, 3]:
+    the pairing with the least sum of squared distances."""
+    points = fronts.mean(0)
+    points[:, 0] -= points[:, 0].mean()
+    flipped = points * [-1, 1, 1]
+    cost = ((points[:, None] - flipped[None]) ** 2).sum(-1)
+    return linear_sum_assignment(cost)[1]
+
+
+def attach(points: Floats, vertices: Floats, triangles: NDArray[np.int32], chosen: NDArray[np.bool_]) -> tuple:
+    """The nearest places on the chosen triangles [T]: triangle [L] and barycentric coordinates [L, 3]."""
+    candidates = np.flatnonzero(chosen)
+    corners = vertices[triangles[candidates]]
+    near = cKDTree(corners.mean(1)).query(points, 40)[1]
+    barycentric, distance = closest_on_triangles(points[:, None], corners[near])
+    pick = (np.arange(len(points)), distance.argmin(1))
+    return candidates[near[pick]], barycentric[pick]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--head", type=Path, default=PATH, help="the file to complete (default: the built-in head's)")
+    path = parser.parse_args().head
+    model = read_model(path)
+    vertices = model.vertices.astype(np.float64)
+    found, weights, azimuths, fronts = detections(model)
+    weights = from_its_side(weights, azimuths, fronts)
+    points = robust_mean(found, weights)
+    spread = np.sqrt((weights[..., None] * (found - points) ** 2).sum((0, 2)) / weights.sum(0))
+    print(
+        f"{len(found)} faces found of {PEOPLE * len(AZIMUTHS)}; scatter of a point: median {1e3 * np.median(spread):.1f} mm"
+    )
+    other = mirror_images(fronts)
+    points = (points + points[other] * [-1, 1, 1]) / 2
+    visible = (model.masks["skin"] > 0.5)[model.triangles].all(1)
+    triangle, barycentric = attach(points, vertices, model.triangles, visible)
+    eyes = (model.masks["eyeballs"] > 0.5)[model.triangles].all(1)
+    iris = np.arange(points_of.RIGHT_PUPIL, points_of.COUNT)
+    triangle[iris], barycentric[iris] = attach(points[iris], vertices, model.triangles, eyes)
+    with np.load(path, allow_pickle=False) as data:
+        arrays = dict(data)
+    arrays["landmark_triangles"] = triangle.astype(np.uint16)
+    arrays["landmark_barycentric"] = barycentric.astype(np.float32)
+    np.savez_compressed(path, **arrays)
+
+
+if __name__ == "__main__":
+    main()
