@@ -125,6 +125,6 @@ def fit_space(model: HeadModel, vertices: NDArray[np.float32]) -> HeadSpace:
     scale = CROWN_TO_CHIN / (crown - chin)
     # the oval has as many points on one side as on the other, so its mean lies on the symmetry plane
     centre = np.array(
-        [landmarks[FACE_OVAL][:, 0].mean(), (crown + chin) / 2, (face[:, 2].max() + scalp[:, 2].min()) / 2]
+        [landmarks[list(FACE_OVAL), 0].mean(), (crown + chin) / 2, (face[:, 2].max() + scalp[:, 2].min()) / 2]
     )
     return HeadSpace(scale, np.eye(3, dtype=np.float32), (-scale * centre).astype(np.float32))
