@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +40,13 @@ class Pack:
     device: torch.device
     dtype: torch.dtype
     """Of the networks' weights; latents and embeddings keep their own."""
-    codec: Codec
-    alphas_cumprod: Tensor
+    codec: Codec = field(repr=False)
+    alphas_cumprod: Tensor = field(repr=False)
     """ᾱ of every timestep, float32 [1000]."""
-    tokenizer: PreTrainedTokenizerFast
-    text_encoder: CLIPTextModel
-    unet: UNet2DConditionModel
-    controlnet: ControlNetModel
+    tokenizer: PreTrainedTokenizerFast = field(repr=False)
+    text_encoder: CLIPTextModel = field(repr=False)
+    unet: UNet2DConditionModel = field(repr=False)
+    controlnet: ControlNetModel = field(repr=False)
     learned_tokens: tuple[str, ...] = ()
     """Words from learned_embeds.safetensors."""
 
@@ -178,7 +178,7 @@ class Pack:
 
 
 def load_pack(folder: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Pack:
-    """Loads a pack folder. dtype: of the networks; half precision needs a GPU.
+    """Loads a pack folder. dtype: of the networks, whatever it was saved with; half precision needs a GPU.
 
     Raises UserError, naming the file, for what is missing, damaged or does not belong together. Nothing that could run
     code of the pack's is ever read: weights are safetensors only.
@@ -187,22 +187,29 @@ def load_pack(folder: Path | str, device: torch.device | str = "cpu", dtype: tor
     if not folder.is_dir():
         raise UserError(f"There is no model pack at {folder}.", "Choose a pack's folder.")
     description = read_description(folder)
-    networks = _load_networks(folder, device, dtype)
-    unet, encoder = networks["unet"], networks["text_encoder"]
+    _check_files(folder)
+    # By module: the packages' own entrances import far more than these.
+    from diffusers.models.controlnets.controlnet import ControlNetModel
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from transformers.models.clip.modeling_clip import CLIPTextModel
+
+    tokenizer = _load_tokenizer(folder / "tokenizer")
+    encoder = _load_network(folder / "text_encoder", CLIPTextModel, device, dtype)
+    learned = _load_learned_tokens(folder / "learned_embeds.safetensors", tokenizer, encoder)
+    unet = _load_network(folder / "unet", UNet2DConditionModel, device, dtype)
+    controlnet = _load_network(folder / "controlnet_landmarks", ControlNetModel, device, dtype)
     codec = _load_codec(folder, device, dtype)
-    tokenizer = _load_tokenizer(folder)
-    learned = _load_learned_tokens(folder, tokenizer, encoder)
-    schedule = _load_schedule(folder)
+    schedule = _load_schedule(folder / "scheduler")
+    image_size = description.pop("image_size", unet.config.sample_size * codec.factor)
     spec = PackSpec(
-        **description
-        | {
-            "latent_channels": unet.config.in_channels,
-            "latent_size": description.get("image_size", PackSpec.image_size) // codec.factor,
-            "text_length": min(tokenizer.model_max_length, encoder.config.max_position_embeddings),
-            "prediction_type": schedule.config.prediction_type,
-        }
+        **description,
+        image_size=image_size,
+        latent_channels=codec.channels,
+        latent_size=image_size // codec.factor,
+        text_length=min(tokenizer.model_max_length, encoder.config.max_position_embeddings),
+        prediction_type=schedule.config.prediction_type,
     )
-    return Pack(
+    pack = Pack(
         spec=spec,
         device=device,
         dtype=dtype,
@@ -211,104 +218,171 @@ def load_pack(folder: Path | str, device: torch.device | str = "cpu", dtype: tor
         tokenizer=tokenizer,
         text_encoder=encoder,
         unet=unet,
-        controlnet=networks["controlnet_landmarks"],
+        controlnet=controlnet,
         learned_tokens=learned,
     )
+    _check_fit(pack, folder)
+    return pack
 
 
-def _load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    # By module: the packages' own entrances import far more than these.
-    from diffusers.models.controlnets.controlnet import ControlNetModel
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-    from transformers.models.clip.modeling_clip import CLIPTextModel
+# --- reading a folder
 
-    classes = {"text_encoder": CLIPTextModel, "unet": UNet2DConditionModel, "controlnet_landmarks": ControlNetModel}
-    return {part: _load_network(folder / part, network, device, dtype) for part, network in classes.items()}
+
+def _check_files(folder: Path) -> None:
+    """Finds what is missing or cut short before minutes go into loading the rest."""
+    for part in ("text_encoder", "unet", "controlnet_landmarks"):
+        _read_json(folder / part / "config.json")
+        _weights_variant(folder / part)
+    if (folder / "codec").is_dir():
+        _weights_variant(folder / "codec")
+    else:
+        _read_json(folder / "vae" / "config.json")
+        _weights_variant(folder / "vae")
+    _read_json(folder / "scheduler" / "scheduler_config.json")
+    for name in ("tokenizer.json",) if _has_whole_tokenizer(folder / "tokenizer") else ("vocab.json", "merges.txt"):
+        if not (folder / "tokenizer" / name).is_file():
+            raise _missing(folder / "tokenizer" / name)
+    if (folder / "learned_embeds.safetensors").exists():
+        _check_safetensors(folder / "learned_embeds.safetensors")
+
+
+def _check_fit(pack: Pack, folder: Path) -> None:
+    """Parts of different models can each be whole and yet not work together."""
+    unet: Any = pack.unet.config
+    controlnet: Any = pack.controlnet.config
+    encoder = pack.text_encoder.config
+    fits = {
+        "unet and controlnet_landmarks": unet.in_channels == controlnet.in_channels
+        and list(unet.block_out_channels) == list(controlnet.block_out_channels),
+        "unet and vae or codec": unet.in_channels == unet.out_channels == pack.codec.channels,
+        "unet and text_encoder": unet.cross_attention_dim == encoder.hidden_size,
+        "controlnet_landmarks and text_encoder": controlnet.cross_attention_dim == encoder.hidden_size,
+        "tokenizer and text_encoder": len(pack.tokenizer) <= encoder.vocab_size,
+        "pack.json and vae or codec": pack.spec.image_size % pack.codec.factor == 0,
+        "scheduler and this program": pack.spec.prediction_type in ("epsilon", "v_prediction"),
+    }
+    for parts, fit in fits.items():
+        if not fit:
+            raise UserError(f"In the model pack {folder}, {parts} do not fit together.", FETCH_AGAIN)
 
 
 def _load_network(folder: Path, network: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """A frozen network of a diffusers or transformers class."""
-    _json(folder / "config.json")
-    variant = _weights_variant(folder)
-    is_text = folder.name == "text_encoder"
-    model, report = network.from_pretrained(
-        folder,
-        variant=variant,
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-        **({"dtype": dtype} if is_text else {"torch_dtype": dtype, "low_cpu_mem_usage": False}),
-    )
-    if missing := [*report["missing_keys"], *report["mismatched_keys"]]:
-        raise UserError(f"The weights in {folder} lack {missing[0]}.", FETCH_AGAIN)
-    return model.to(device).eval().requires_grad_(False)
+    from diffusers.utils.import_utils import is_accelerate_available
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    of_transformers = network.__module__.startswith("transformers.")
+    options: dict[str, Any] = {"dtype": dtype} if of_transformers else {"torch_dtype": dtype}
+    if not of_transformers and not is_accelerate_available():
+        options["low_cpu_mem_usage"] = False  # the default warns without accelerate
+    try:
+        model, report = network.from_pretrained(
+            folder,
+            variant=_weights_variant(folder),
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            **options,
+        )
+    except Exception as error:  # whatever two libraries raise at files that do not make a network
+        raise UserError(f"The files in {folder} do not make a {network.__name__}.", FETCH_AGAIN) from error
+    if lacking := [*report["missing_keys"], *report["mismatched_keys"]]:
+        raise UserError(f"The weights in {folder} lack {lacking[0]}.", FETCH_AGAIN)
+    # channels_last: convolutions are a tenth to a fifth faster, on CPUs and on tensor cores.
+    return model.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
 def _weights_variant(folder: Path) -> str | None:
-    """Which of the usual names the weights have; checks that the file is whole."""
-    for variant in (None, "fp16"):
-        suffix = f".{variant}.safetensors" if variant else ".safetensors"
+    """Which of the usual names the weights have. Raises UserError if there are none or they are not whole."""
+    for variant, suffix in ((None, ".safetensors"), ("fp16", ".fp16.safetensors")):
         for stem in ("model", "diffusion_pytorch_model"):
-            if (folder / (stem + suffix)).exists():
-                _check_safetensors(folder / (stem + suffix))
+            if (path := folder / (stem + suffix)).is_file():
+                _check_safetensors(path)
                 return variant
-    if pickles := [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.ckpt")]:
+    if pickles := sorted(path for ending in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(ending)):
         raise UserError(
-            f"{pickles[0]} can hold a program, so it is not read.", "Get the safetensors version of this model."
+            f"{pickles[0]} is a pickle, which can hold a program, and is not read.",
+            "Get this model's safetensors files.",
         )
-    raise UserError(f"The model pack lacks the weights in {folder}.", FETCH_AGAIN)
+    raise _missing(folder / "diffusion_pytorch_model.safetensors")
 
 
 def _check_safetensors(path: Path) -> None:
     try:
-        with safe_open(path, "pt"):
+        with safe_open(path, "pt"):  # compares the header with the file's length
             pass
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged or cut short.", FETCH_AGAIN) from error
 
 
 def _load_codec(folder: Path, device: torch.device, dtype: torch.dtype) -> Codec:
-    if (folder / "codec").is_dir():
-        _weights_variant(folder / "codec")
-        return LinearCodec(**load_file(folder / "codec" / "model.safetensors"), device=device)
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    if not (folder / "codec").is_dir():
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-    return VaeCodec(_load_network(folder / "vae", AutoencoderKL, device, dtype))
+        return VaeCodec(_load_network(folder / "vae", AutoencoderKL, device, dtype))
+    try:
+        return LinearCodec(**load_file(folder / "codec" / "model.safetensors"), device=device)
+    except (OSError, TypeError, ValueError) as error:
+        raise UserError(f"The file in {folder / 'codec'} is no codec.", FETCH_AGAIN) from error
+
+
+def _has_whole_tokenizer(folder: Path) -> bool:
+    """tokenizer.json holds all; Stable Diffusion 1.5's own folder has CLIP's vocab.json and merges.txt instead."""
+    return (folder / "tokenizer.json").is_file() or not (folder / "vocab.json").is_file()
 
 
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     from transformers.models.clip.tokenization_clip import CLIPTokenizer
     from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
 
-    path = folder / "tokenizer"
-    whole_words = not (path / "merges.txt").exists()
-    return (PreTrainedTokenizerFast if whole_words else CLIPTokenizer).from_pretrained(path, local_files_only=True)
+    kind = PreTrainedTokenizerFast if _has_whole_tokenizer(folder) else CLIPTokenizer
+    try:
+        return kind.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise UserError(f"The tokenizer in {folder} is damaged.", FETCH_AGAIN) from error
 
 
-def _load_learned_tokens(folder: Path, tokenizer: PreTrainedTokenizerFast, encoder: CLIPTextModel) -> tuple[str, ...]:
-    path = folder / "learned_embeds.safetensors"
+def _load_learned_tokens(path: Path, tokenizer: PreTrainedTokenizerFast, encoder: CLIPTextModel) -> tuple[str, ...]:
     if not path.exists():
         return ()
-    _check_safetensors(path)
     embeddings = load_file(path)
-    add_learned_tokens(tokenizer, encoder, embeddings)
+    try:
+        add_learned_tokens(tokenizer, encoder, embeddings)
+    except ValueError as error:
+        raise UserError(f"The words in {path} do not belong to this pack ({error}).", FETCH_AGAIN) from error
     return tuple(embeddings)
 
 
 def _load_schedule(folder: Path) -> Any:
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
-    return DDIMScheduler.from_config(_json(folder / "scheduler" / "scheduler_config.json"))
+    config = _read_json(folder / "scheduler_config.json")
+    try:
+        if "beta_schedule" not in config:
+            raise ValueError("it names no beta_schedule")  # diffusers would take a default, another model's
+        return DDIMScheduler.from_config(config)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise UserError(f"The noise schedule in {folder} is not known.", FETCH_AGAIN) from error
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("no object")
     except FileNotFoundError as error:
-        raise UserError(f"The model pack lacks {path}.", FETCH_AGAIN) from error
+        raise _missing(path) from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged.", FETCH_AGAIN) from error
-    return dict(content)
+    return content
+
+
+def _missing(path: Path) -> UserError:
+    advice = FETCH_AGAIN
+    if path.parent.name == "controlnet_landmarks":
+        advice = f"Put a face landmark ControlNet for this model into {path.parent}."
+    return UserError(f"The model pack lacks {path}.", advice)
 
 
 def _is_word(text: str) -> bool:

@@ -125,18 +125,16 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def _fields(description: Mapping[str, Any]) -> dict[str, Any]:
-    given = {
-        key: description[key]
-        for key in ("name", "image_size", "latent_channels", "latent_size", "text_length", "negative_prompt")
-        if key in description
-    }
     if description["unknown_words"] not in ("drop", "keep"):
         raise ValueError(f"unknown_words is {description['unknown_words']!r}, neither 'drop' nor 'keep'")
     cameras, views = description["cameras"], description["views"]
     lights, backgrounds = description["lights"], description["backgrounds"]
     if lights["frame"] != "camera":
         raise ValueError(f"lights in the frame {lights['frame']!r} are not known")
-    return given | {
+    return {
+        "name": str(description["name"]),
+        "image_size": int(description["image_size"]),
+        "negative_prompt": str(description.get("negative_prompt", "")),
         "drop_unknown_words": description["unknown_words"] == "drop",
         "cameras": _camera_range(cameras["whole"]),
         "close_up": _camera_range(cameras["close_up"]) if cameras.get("close_up") else None,
