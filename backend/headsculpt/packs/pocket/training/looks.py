@@ -325,19 +325,27 @@ class Wardrobe:
             shade = 1 + 0.40 * streaks + 0.1 * clumps
         elif look.style == "long":
             inside, thickness, stretch = self._long(anchors, field, streaks, clumps, rng)
-            shade = 1 + 0.35 * streaks + 0.15 * clumps
+            falling = value_noise(anchors + shell.direction * (inside * (thickness + stretch))[:, None], (70, 6, 70), seed)
+            top = smoothstep(anchors[:, 1], self.anatomy.eye, self.anatomy.top)
+            shade = 1 + 0.35 * (top * streaks + (1 - top) * falling) + 0.15 * clumps
         elif look.style == "mohawk":
             inside, thickness, shade = self._mohawk(field, streaks, seed, rng)
         else:
-            curls = 0.6 * value_noise(rest, 50, seed + 15) + 0.4 * value_noise(rest, 100, seed + 16)
-            inside = smoothstep(field + 0.004 * curls, 0, 0.02)
-            thickness = rng.uniform(0.10, 0.19) * (1 + 0.10 * curls + 0.05 * clumps)
-            thickness = thickness * (0.5 + 0.5 * smoothstep(rest[:, 1], self.anatomy.nose, self.anatomy.brow))
-            thickness = thickness * (0.6 + 0.4 * smoothstep(field, 0.0, 0.08))
-            shade = 1.08 + 0.45 * curls
+            inside, thickness, shade = self._afro(anchors, field, clumps, seed, rng)
         inside[shell.missed & (look.style != "long")] = 0
         offset = inside * (thickness + stretch) - 0.03 * (1 - inside)
         return anchors + shell.direction * offset[:, None], shade.astype(np.float32), inside
+
+    def _afro(
+        self, anchors: Array, field: Array, clumps: Array, seed: int, rng: np.random.Generator
+    ) -> tuple[Array, Array, Array]:
+        """A round volume of curls."""
+        inside = smoothstep(field, 0, 0.02)
+        fullness = 0.5 + 0.5 * smoothstep(self.shell.rest[:, 1], self.anatomy.nose, self.anatomy.brow)
+        thickness = rng.uniform(0.10, 0.19) * fullness * (0.75 + 0.25 * smoothstep(field, 0.0, 0.08))
+        surface_points = anchors + self.shell.direction * (inside * thickness)[:, None]
+        curls = 0.6 * value_noise(surface_points, 40, seed + 15) + 0.4 * value_noise(surface_points, 85, seed + 16)
+        return inside, thickness * (1 + 0.12 * curls + 0.05 * clumps), 1.08 + 0.5 * curls
 
     def _long(
         self, anchors: Array, field: Array, streaks: Array, clumps: Array, rng: np.random.Generator
@@ -352,6 +360,7 @@ class Wardrobe:
         inside = np.maximum(smoothstep(field, 0, 0.025), curtain)
         down = smoothstep(-y, -shell.center[1], 0.3)
         thickness = rng.uniform(0.035, 0.05) + rng.uniform(0.0, 0.03) * down
+        thickness = thickness + 0.03 * smoothstep(-anatomy.ear_distance(shell.rest), -0.03, 0.02)  # ears lie below
         parting = np.exp(-(((shell.rest[:, 0] - rng.uniform(-0.07, 0.07)) / 0.010) ** 2)) * (shell.rest[:, 2] > -0.05)
         thickness = thickness * (1 + 0.35 * streaks + 0.25 * clumps) * (1 - 0.6 * parting * (y > anatomy.eye))
         return inside, thickness.astype(np.float32), shell.hanging(anchors)

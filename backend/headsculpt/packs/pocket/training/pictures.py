@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Renders the training set: pictures of dressed heads, their landmark maps, and what is in them.
+"""Renders the training set: pictures of dressed heads, where their landmarks are, and what is in them.
 
     python -m headsculpt.packs.pocket.training.pictures --out out/pocket/data --looks 2400
 """
@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 
 from ....head.builtin import load_builtin
-from ....render import landmark_map
 from ....render.camera import Camera
 from ...spec import CameraRange, PackSpec, read_description
 from . import surface
@@ -93,31 +92,23 @@ def photograph(head: PaintedHead, camera: Camera, spec: PackSpec, rng: np.random
     return (small * 255 + 0.5).astype(np.uint8)
 
 
-def has_landmarks(spec: PackSpec, azimuth: float) -> bool:
-    """Whether views from there are drawn with a landmark map; the net never sees a blank one."""
-    return abs(azimuth) <= spec.views.landmark_limit
-
-
 def take(
     head: PaintedHead, look: Look, spec: PackSpec, rng: np.random.Generator, azimuth: float | None = None
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Record]:
-    """One picture [S, S, 3] of a dressed head with its landmark map [S, S, 3] (black beyond the limit) and record."""
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], Record]:
+    """One picture [S, S, 3] of a dressed head, its landmarks' pixels [478, 2] and its record."""
     azimuth = draw_azimuth(rng) if azimuth is None else azimuth
     close = spec.close_up
     is_close = close is not None and abs(azimuth) <= close.azimuth_limit and rng.random() < CLOSE_SHARE
     camera = draw_camera(close if close and is_close else spec.cameras, azimuth, spec.image_size, rng)
     picture = photograph(head, camera, spec, rng)
-    landmarks = np.zeros_like(picture)
-    if has_landmarks(spec, azimuth):
-        points = camera.project(torch.from_numpy(head.landmarks))[0][0].numpy()
-        landmarks = landmark_map.draw(points, spec.image_size)
+    landmarks = camera.project(torch.from_numpy(head.landmarks))[0][0].numpy()
     record = Record(look.skin, look.style, look.hair, look.beard, look.eyes, look.expression, azimuth, is_close)
     return picture, landmarks, record
 
 
 def take_many(
     wardrobe: Wardrobe, looks: int, spec: PackSpec, rng: np.random.Generator
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], Record]]:
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32], Record]]:
     """VIEWS_PER_LOOK pictures of each of `looks` random looks."""
     for _ in range(looks):
         look = Look.draw(rng, len(wardrobe.model.identity))
@@ -136,26 +127,26 @@ def render_shards(out: Path, looks: int, seed: int) -> None:
             continue
         start = time.perf_counter()
         rng = np.random.default_rng([seed, shard])
-        pictures, maps, records = zip(*take_many(wardrobe, min(SHARD, looks - shard * SHARD), spec, rng), strict=True)
+        pictures, landmarks, records = zip(*take_many(wardrobe, min(SHARD, looks - shard * SHARD), spec, rng), strict=True)
         partial = path.with_suffix(".part.npz")
         text = json.dumps([asdict(record) for record in records])
-        np.savez(partial, pictures=np.stack(pictures), maps=np.stack(maps), records=np.array(text))
+        np.savez(partial, pictures=np.stack(pictures), landmarks=np.stack(landmarks), records=np.array(text))
         os.replace(partial, path)
         print(f"{path.name}: {len(pictures)} pictures, {(time.perf_counter() - start) / len(pictures) * 1e3:.0f} ms each")
 
 
-def load_shards(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[Record]]:
-    """All pictures [N, S, S, 3], maps [N, S, S, 3] and records of a folder, in the order of the files' names."""
+def load_shards(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32], list[Record]]:
+    """All pictures [N, S, S, 3], landmarks [N, 478, 2] and records of a folder, in the order of the files' names."""
     paths = sorted(path for path in folder.glob("shard-*.npz") if ".part" not in path.name)
     if not paths:
         raise FileNotFoundError(f"{folder} holds no shards; make some with {__package__}.pictures")
-    pictures, maps, records = [], [], []
+    pictures, landmarks, records = [], [], []
     for path in paths:
         with np.load(path, allow_pickle=False) as data:
             pictures.append(data["pictures"])
-            maps.append(data["maps"])
+            landmarks.append(data["landmarks"])
             records += [Record(**record) for record in json.loads(str(data["records"]))]
-    return np.concatenate(pictures), np.concatenate(maps), records
+    return np.concatenate(pictures), np.concatenate(landmarks), records
 
 
 def main() -> None:

@@ -27,11 +27,12 @@ from diffusers import DDIMScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ....render import landmark_map
 from ...spec import PackSpec
 from . import networks
 from .captions import caption
 from .networks import Networks
-from .pictures import PACK, Record, has_landmarks, load_shards, pack_spec
+from .pictures import PACK, Record, load_shards, pack_spec
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,24 @@ class TrainingSet:
     """Latents, maps and captions of rendered pictures."""
 
     def __init__(
-        self, pictures: NDArray[np.uint8], maps: NDArray[np.uint8], records: list[Record], pack: Networks, spec: PackSpec
+        self,
+        pictures: NDArray[np.uint8],
+        landmarks: NDArray[np.float32],
+        records: list[Record],
+        pack: Networks,
+        spec: PackSpec,
     ) -> None:
+        """The arrays of pictures.load_shards; `pack` for its codec and tokenizer."""
         codec = pack.codec()
         chunks = (torch.from_numpy(pictures[i : i + 256]).permute(0, 3, 1, 2) for i in range(0, len(pictures), 256))
         self.latents = torch.cat([codec.encode(chunk / 255) for chunk in chunks])
-        self.maps, self.records, self.spec, self.tokenizer = maps, records, spec, pack.tokenizer
-        self.with_map = np.array([i for i, r in enumerate(records) if has_landmarks(spec, r.azimuth)])
+        self.records, self.spec, self.tokenizer = records, spec, pack.tokenizer
+        # beyond the limit a map would be blank: the net never sees one, or it would learn that blank means the back
+        limit = spec.views.landmark_limit
+        self.with_map = np.array([i for i, record in enumerate(records) if abs(record.azimuth) <= limit])
+        self.maps = np.zeros_like(pictures)
+        for i in self.with_map:
+            self.maps[i] = landmark_map.draw(landmarks[i], spec.image_size)
 
     def batch(self, plan: Plan, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         """Latents [B, C, h, w], token ids [B, T] and, in some batches, landmark maps [B, 3, S, S]."""
@@ -90,7 +102,7 @@ class Trainer:
         self.pack, self.data, self.plan, self.device = pack.to(device), data, plan, device
         self.alphas = DDIMScheduler(**networks.SCHEDULE).alphas_cumprod.to(device)
         self.parameters = self.pack.parameters()
-        self.optimizer = torch.optim.AdamW(self.parameters, plan.peak_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        self.optimizer = torch.optim.AdamW(self.parameters, plan.peak_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
         self.average = [parameter.detach().clone() for parameter in self.parameters]
         self.rng = np.random.default_rng(plan.seed)
         self.generator = torch.Generator().manual_seed(plan.seed)  # on the CPU: the same noise on every device
@@ -229,15 +241,15 @@ def train(data: Path, out: Path, plan: Plan, init: Path | None, device: str, sav
     """Trains until the plan's end or an interrupt; writes checkpoint, pack and losses into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / "checkpoint.pt"
-    pictures, maps, records = load_shards(data)
-    saved = torch.load(checkpoint, map_location=device, weights_only=False) if checkpoint.exists() else None
+    pictures, landmarks, records = load_shards(data)
+    saved = torch.load(checkpoint, map_location=device, weights_only=True) if checkpoint.exists() else None
     if saved:
         pack = networks.create({key: value.cpu() for key, value in saved["codec"].items()}, plan.seed)
     elif init:
         pack = networks.continue_from(init, plan.seed)
     else:
         pack = networks.create(networks.fit_codec(pictures), plan.seed)
-    trainer = Trainer(pack, TrainingSet(pictures, maps, records, pack, pack_spec()), plan, device)
+    trainer = Trainer(pack, TrainingSet(pictures, landmarks, records, pack, pack_spec()), plan, device)
     if saved:
         trainer.restore(saved)
     print(f"{len(records)} pictures, {sum(map(torch.Tensor.numel, trainer.parameters)) / 1e6:.2f} M parameters", flush=True)
