@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+
 from headsculpt.errors import UserError
 from headsculpt.head.builtin import load_builtin
 from headsculpt.jobs.events import Event, GenerateResult, JobControl, Notice, Preview, Progress
@@ -37,8 +38,14 @@ def sphere(radius: float, rings: int = 24) -> tuple[np.ndarray, np.ndarray]:
     bands = [
         np.concatenate([np.stack([a, c, b], 1), np.stack([b, c, d], 1)])
         for ring in range(rings - 2)
-        for a, b, c, d in [[1 + ring * segments + column, 1 + ring * segments + beside,
-                            1 + (ring + 1) * segments + column, 1 + (ring + 1) * segments + beside]]
+        for a, b, c, d in [
+            [
+                1 + ring * segments + column,
+                1 + ring * segments + beside,
+                1 + (ring + 1) * segments + column,
+                1 + (ring + 1) * segments + beside,
+            ]
+        ]
     ]
     top = np.stack([0 * column, 1 + column, 1 + beside], 1)
     last = 1 + (rings - 2) * segments
