@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+
 from headsculpt.shape.distance import FIELD_BOUND, sample_grid, signed_distance_grid
 
 R = 64

@@ -5,6 +5,7 @@ import mpmath
 import numpy as np
 import pytest
 import torch
+
 from headsculpt.shape import prior
 
 

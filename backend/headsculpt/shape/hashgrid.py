@@ -61,12 +61,16 @@ class HashGrid(nn.Module):
         values = torch.rand((int(self.layout.slots.sum()), features), generator=generator)
         self.table = nn.Parameter((values * 2 - 1) * 1e-4)
         self.active_levels = float(levels)
-        """How many levels count, the last by its fraction. Raise it during training to open fine levels late."""
+        """How many levels count, the last by its fraction."""
 
     @property
     def width(self) -> int:
         """Numbers in an encoded point."""
         return self.levels * self.features
+
+    def open_levels(self, share: float) -> None:
+        """Let the coarsest quarter of the levels count and `share` (0 to 1) of the others, to open fine ones late."""
+        self.active_levels = self.levels * (0.25 + 0.75 * min(max(share, 0.0), 1.0))
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
         """Encode points [N, 3] in the unit cube (others are moved to its faces) as [N, levels·features].
