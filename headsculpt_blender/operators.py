@@ -9,9 +9,10 @@ import bpy
 from . import pump, scene
 from .backend.headsculpt.errors import UserError
 from .backend.headsculpt.jobs.request import MAX_SEED, GenerateRequest
+from .backend.headsculpt.protocol import ProtocolError
 from .preferences import preferences
 from .properties import PRESETS
-from .session import Card, Phase, Target
+from .session import Card, Phase, Target, broken
 
 
 class HEADSCULPT_OT_generate(bpy.types.Operator):
@@ -43,7 +44,7 @@ class HEADSCULPT_OT_generate(bpy.types.Operator):
         if bpy.app.background:
             pump.wait()
             if card := pump.session.card:
-                self.report({"ERROR"}, card.text())
+                self.report({"ERROR"}, card.short())
                 return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -87,9 +88,14 @@ class HEADSCULPT_OT_place_result(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         session = pump.session
-        if session.job and session.result:
+        if not session.job or not session.result:
+            return {"CANCELLED"}
+        try:
             scene.place_result(session.job, session.result, context)
-            session.finish()
+        except ProtocolError as error:
+            session.fail(broken(error))
+            return {"CANCELLED"}
+        session.finish()
         return {"FINISHED"}
 
 

@@ -16,8 +16,9 @@ from bpy.app.handlers import persistent
 
 from . import scene
 from .backend.headsculpt.jobs.request import GenerateRequest
+from .backend.headsculpt.protocol import ProtocolError
 from .preferences import preferences
-from .session import Card, Phase, Session, Target
+from .session import Card, Phase, Session, Target, broken
 
 BUDGET_SECONDS = 0.01
 INTERVAL_SECONDS = 0.05
@@ -54,6 +55,9 @@ def tick() -> float | None:
     preview = False
     try:
         preview = follow(time.perf_counter() + BUDGET_SECONDS)
+    except ProtocolError as error:
+        session.disconnect()
+        session.fail(broken(error))
     except Exception as error:
         message = f"The add-on failed unexpectedly ({type(error).__name__}: {error})."
         session.disconnect()  # it may be in the middle of what nobody waits for any more

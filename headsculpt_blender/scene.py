@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -309,7 +310,12 @@ def principled(material: bpy.types.Material) -> bpy.types.ShaderNode:
 
 def mark_provenance(obj: bpy.types.Object, job: Job, report: object) -> None:
     """What the object was made from and with, as custom properties: they go along into exported files."""
-    facts = report if isinstance(report, dict) else {}
+    facts = dict(report) if isinstance(report, dict) else {}
+    facts["blender"] = {
+        "version": bpy.app.version_string,
+        "seconds": round(time.monotonic() - job.started, 3),
+        "first_mesh_seconds": job.first_mesh_seconds and round(job.first_mesh_seconds, 3),
+    }
     request = job.request
     obj["AI-generated"] = True
     obj["headsculpt_prompt"] = request.prompt
@@ -330,6 +336,7 @@ def scene_and_layer(name: str, context: bpy.types.Context) -> tuple[bpy.types.Sc
 
 
 def select_only(layer: bpy.types.ViewLayer, obj: bpy.types.Object) -> None:
+    layer.update()  # else what was removed a moment ago is still listed, as nothing
     for other in layer.objects:
         other.select_set(False, view_layer=layer)
     if obj.name in layer.objects:  # not when its collection is excluded from the layer

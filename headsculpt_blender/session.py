@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 from .backend.headsculpt.errors import UserError
 from .backend.headsculpt.jobs.request import GenerateRequest
-from .backend.headsculpt.protocol import Array, Frame
+from .backend.headsculpt.protocol import Array, Frame, ProtocolError
 from .link import Link, LinkError
 
 CANCEL_SECONDS = 10.0
@@ -39,6 +39,15 @@ class Card:
 
     def text(self) -> str:
         return "\n".join(part for part in (self.message, self.advice, self.log) if part)
+
+    def short(self) -> str:
+        """Cause and advice on one line, then the last lines of the log."""
+        return "\n".join([f"{self.message} {self.advice}".strip(), *self.log.splitlines()[-10:]])
+
+
+def broken(error: ProtocolError) -> Card:
+    """What to say about a frame that is well made but not what it should be."""
+    return Card(f"The worker sent something that is no head: {error}.", "Please report this.")
 
 
 @dataclass(frozen=True)

@@ -58,16 +58,14 @@ def addon(installed: None) -> Iterator[Callable[[str], ModuleType]]:
 
 @pytest.fixture
 def begin(addon: Callable[[str], ModuleType]) -> Callable[..., None]:
-    """Starts a job as a window does: without waiting for it. The test then calls `until`."""
-    pump, operators = addon("pump"), addon("operators")
+    """Starts a job as a button does: without waiting for it. The test then calls `until`."""
+    pump, operators, scene = addon("pump"), addon("operators"), addon("scene")
 
-    def start(**fields: object) -> None:
-        request = addon("scene").HeadShape.__module__  # noqa: F841
-        head = fields.pop("head", None)
-        context = bpy.context
-        scene = addon("scene")
-        shape = scene.chosen_head(head, context.evaluated_depsgraph_get()) if head else None
-        pump.start(operators.GenerateRequest(head=shape, **fields), scene.target_of(head, context))
+    def start(prompt: str, head: bpy.types.Object | None = None, **fields: object) -> None:
+        depsgraph = bpy.context.evaluated_depsgraph_get()
+        shape = scene.chosen_head(head, depsgraph) if head else None
+        request = operators.GenerateRequest(prompt, head=shape, **fields)
+        pump.start(request, scene.target_of(head, bpy.context))
 
     return start
 

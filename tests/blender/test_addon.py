@@ -1,0 +1,496 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The installed add-on with a quick worker: what it leaves in the scene, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import bpy
+import numpy as np
+import pytest
+from mathutils import Euler, Matrix
+
+Addon = Callable[[str], ModuleType]
+Begin = Callable[..., None]
+Until = Callable[..., None]
+
+
+def contents() -> dict[str, list[str]]:
+    """The names of all that a job could have left behind, and what is selected and hidden."""
+    bpy.context.view_layer.update()
+    return {
+        **{kind: sorted(getattr(bpy.data, kind).keys()) for kind in ("objects", "meshes", "materials", "images")},
+        "selected": sorted(obj.name for obj in bpy.context.view_layer.objects if obj.select_get()),
+        "hidden": sorted(obj.name for obj in bpy.context.view_layer.objects if obj.hide_get() or obj.hide_render),
+    }
+
+
+def vertices_of(obj: bpy.types.Object) -> np.ndarray:
+    """World coordinates of the mesh as it is stored, float64 [V, 3]."""
+    local = np.array([vertex.co for vertex in obj.data.vertices], np.float64)
+    matrix = np.array(obj.matrix_world, np.float64)
+    return local @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def active() -> bpy.types.Object:
+    return bpy.context.view_layer.objects.active  # `context.object` is none where there is no window
+
+
+def add_head() -> bpy.types.Object:
+    bpy.ops.headsculpt.add_head()
+    return active()
+
+
+def generate(prompt: str, **options: object) -> bpy.types.Object:
+    assert bpy.ops.headsculpt.generate(prompt=prompt, **options) == {"FINISHED"}
+    return active()
+
+
+# --- the result -----------------------------------------------------------------------------------------------------
+
+
+def test_the_result_is_an_ordinary_object(addon: Addon) -> None:
+    obj = generate("an old wizard, with a very long white beard and a pointed hat", seed=7)
+    mesh = obj.data
+    assert obj.name == "old wizard, with a very long white beard"
+    assert obj.select_get() and bpy.context.view_layer.objects.active == obj
+    assert obj.parent is None and not obj.modifiers
+    assert not mesh.validate(verbose=True), "Blender had to repair the mesh"
+    assert all(polygon.use_smooth for polygon in mesh.polygons)
+    assert len(mesh.uv_layers) == 1
+    assert not [other for other in bpy.data.objects if "growing" in other.name]
+
+
+def test_the_result_has_its_textures_in_the_file(addon: Addon, tmp_path: Path) -> None:
+    generate("a red ball")
+    saved = tmp_path / "head.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(saved))
+    bpy.ops.wm.open_mainfile(filepath=str(saved))
+    obj = bpy.data.objects["red ball"]
+    shader = next(node for node in obj.data.materials[0].node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+    color = shader.inputs["Base Color"].links[0].from_node.image
+    normal = shader.inputs["Normal"].links[0].from_node.inputs["Color"].links[0].from_node.image
+    assert color.packed_file and normal.packed_file
+    assert color.colorspace_settings.name == "sRGB" and normal.colorspace_settings.name == "Non-Color"
+    pixels = np.array(color.pixels[:]).reshape(64, 64, 4)
+    np.testing.assert_allclose(pixels[0, 0], [200 / 255, 0, 0, 1], atol=1e-3)  # Blender's row 0 is the bottom
+    np.testing.assert_allclose(pixels[-1, 0], [200 / 255, 90 / 255, 0, 1], atol=1e-3)
+    np.testing.assert_allclose(np.array(normal.pixels[:4]), [128 / 255, 128 / 255, 1, 1], atol=1e-3)
+
+
+def test_the_result_stands_upright_and_its_uvs_belong_to_their_corners(addon: Addon) -> None:
+    """The quick worker's UVs are x and y in its own y-up space, which are x and z in Blender's."""
+    mesh = generate("a ball").data
+    vertices = np.array([vertex.co for vertex in mesh.vertices])
+    corners = np.array([loop.vertex_index for loop in mesh.loops])
+    uv = np.array([item.vector for item in mesh.uv_layers[0].uv])
+    low, size = vertices.min(0), np.ptp(vertices, 0)
+    np.testing.assert_allclose(uv, ((vertices - low) / size)[corners][:, [0, 2]], atol=1e-5)
+    outward = [polygon.normal.dot(polygon.center) for polygon in mesh.polygons]
+    assert min(outward) > 0
+
+
+def test_the_result_says_where_it_comes_from(addon: Addon) -> None:
+    obj = generate("a ball", negative_prompt="a cube", seed=7, preset="STANDARD")
+    assert obj["AI-generated"] is True
+    assert (obj["headsculpt_prompt"], obj["headsculpt_negative_prompt"]) == ("a ball", "a cube")
+    assert (obj["headsculpt_seed"], obj["headsculpt_preset"], obj["headsculpt_head"]) == (7, "standard", "built-in")
+    assert obj["headsculpt_pack"] == "fake"
+    report = json.loads(obj["headsculpt_report"])
+    assert report["steps"] == 20
+    assert report["blender"]["version"] == bpy.app.version_string
+    assert 0 < report["blender"]["first_mesh_seconds"] <= report["blender"]["seconds"]
+
+
+def test_the_panel_s_fields_are_used_where_a_script_gives_none(addon: Addon) -> None:
+    settings = bpy.context.scene.headsculpt
+    settings.prompt, settings.seed, settings.preset = "a ball", 11, "PAPER"
+    bpy.ops.headsculpt.generate(seed=12)
+    obj = active()
+    assert (obj["headsculpt_prompt"], obj["headsculpt_seed"], obj["headsculpt_preset"]) == ("a ball", 12, "paper")
+
+
+def place_of(name: str) -> Callable[[bpy.types.Object], None]:
+    def turned(obj: bpy.types.Object) -> None:
+        obj.matrix_world = Matrix.LocRotScale((1, -2, 3), Euler((0.4, 1.1, -2.0)), (2, 2, 2))
+
+    def stretched(obj: bpy.types.Object) -> None:
+        obj.matrix_world = Matrix.LocRotScale((1, -2, 3), Euler((0.4, 1.1, -2.0)), (2, 0.5, 3))
+
+    def mirrored(obj: bpy.types.Object) -> None:
+        obj.matrix_world = Matrix.LocRotScale((1, 0, 0), Euler((0, 0.3, 0)), (-1, 1, 1))
+
+    def parented(obj: bpy.types.Object) -> None:
+        """To a parent that is stretched along an axis that is not the child's: a shear in the world."""
+        parent = bpy.data.objects.new("parent", None)
+        bpy.context.collection.objects.link(parent)
+        parent.matrix_world = Matrix.LocRotScale((0, 5, 0), Euler((0, 0, 0.5)), (1, 3, 1))
+        obj.parent = parent
+        obj.rotation_euler = (0.7, 0.2, 0.9)
+
+    return {f.__name__: f for f in (turned, stretched, mirrored, parented)}[name]
+
+
+@pytest.mark.parametrize("place", ["turned", "stretched", "mirrored", "parented"])
+def test_the_result_stands_where_the_chosen_head_stood(addon: Addon, place: str) -> None:
+    """The quick worker returns the chosen head's own vertices, so each must come back to where it was."""
+    head = add_head()
+    place_of(place)(head)
+    bpy.context.view_layer.update()
+    expected = vertices_of(head)
+    obj = generate("a head", head=head.name)
+    bpy.context.view_layer.update()
+    assert obj.parent is None
+    np.testing.assert_allclose(vertices_of(obj), expected, atol=2e-5)
+    assert head.hide_get() and head.hide_render, "two heads stand in one place"
+
+
+def test_shape_keys_and_modifiers_of_the_chosen_head_count(addon: Addon) -> None:
+    head = add_head()
+    before = vertices_of(head)
+    head.shape_key_add(name="Basis")
+    key = head.shape_key_add(name="wide")
+    key.data.foreach_set("co", (before * [1.5, 1, 1]).astype(np.float32).ravel())
+    key.value = 1
+    modifier = head.modifiers.new("Displace", "DISPLACE")
+    modifier.direction, modifier.strength, modifier.mid_level = "Z", 0.25, 0.0
+    result = vertices_of(generate("a head", head=head.name))
+    np.testing.assert_allclose(result, before * [1.5, 1, 1] + [0, 0, 0.25], atol=1e-5)
+
+
+def test_the_chosen_head_can_be_used_again_although_it_is_hidden_now(addon: Addon) -> None:
+    head = add_head()
+    first, second = generate("a head", head=head.name), generate("a head", head=head.name)
+    assert first != second
+    np.testing.assert_array_equal(vertices_of(first), vertices_of(second))
+
+
+def test_a_head_in_edit_mode_is_read_as_it_is_being_edited(addon: Addon) -> None:
+    head = add_head()
+    before = vertices_of(head)
+    bpy.ops.object.mode_set(mode="EDIT")
+    bpy.ops.mesh.select_all(action="SELECT")
+    bpy.ops.transform.translate(value=(0, 0, 1))
+    shape = addon("scene").chosen_head(head, bpy.context.evaluated_depsgraph_get())
+    bpy.ops.object.mode_set(mode="OBJECT")
+    np.testing.assert_allclose(shape.vertices[:, 1], before[:, 2] + 1, atol=1e-5)
+
+
+def test_without_a_chosen_head_it_stands_at_the_cursor(addon: Addon) -> None:
+    bpy.context.scene.cursor.location = (1, 2, 3)
+    np.testing.assert_allclose(vertices_of(generate("a ball")).mean(0), [1, 2, 3], atol=1e-3)
+
+
+# --- growing, undo, other files -------------------------------------------------------------------------------------
+
+
+def test_the_head_grows_in_one_object_in_its_place(addon: Addon, begin: Begin, until: Until) -> None:
+    session = addon("pump").session
+    bpy.context.scene.cursor.location = (0, 0, 2)
+    begin("a slow ball")
+    until(lambda: bpy.data.objects.get("slow ball (growing)"))
+    obj = bpy.data.objects["slow ball (growing)"]
+    first = np.ptp(vertices_of(obj), axis=0)
+    until(lambda: np.ptp(vertices_of(obj), axis=0)[0] > first[0] * 1.1)
+    assert [other.name for other in bpy.data.objects] == [obj.name]
+    np.testing.assert_allclose(vertices_of(obj).mean(0), [0, 0, 2], atol=1e-3)
+    layer = obj.data.color_attributes.active_color
+    vertices = vertices_of(obj) - [0, 0, 2]
+    expected = (vertices / np.linalg.norm(vertices, axis=1, keepdims=True)) @ [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
+    got = np.array([item.color_srgb[:3] for item in layer.data])
+    np.testing.assert_allclose(got, (expected + 1) / 2, atol=0.01)
+    assert session.job.progress.stage == "Growing" and session.job.progress.steps == 20
+    addon("pump").session.stop()
+    until(lambda: not session.busy)
+    assert [other.name for other in bpy.data.objects] == ["slow ball"]
+    assert json.loads(bpy.data.objects["slow ball"]["headsculpt_report"])["steps"] < 20
+
+
+def test_the_result_is_one_undoable_step(addon: Addon, begin: Begin, until: Until) -> None:
+    add_head()
+    bpy.ops.ed.undo_push(message="before")
+    before = contents()
+    begin("a ball", head=bpy.data.objects["Head"])
+    until(lambda: not addon("pump").session.busy)
+    after = contents()
+    assert "ball" in after["objects"] and "Head" in after["hidden"]
+    bpy.ops.ed.undo()
+    assert contents() == before
+    bpy.ops.ed.redo()
+    assert contents() == after
+
+
+def test_a_step_of_the_user_s_in_mid_run_brings_no_preview_back(addon: Addon, begin: Begin, until: Until) -> None:
+    session = addon("pump").session
+    bpy.ops.ed.undo_push(message="before")
+    begin("a slow ball")
+    until(lambda: bpy.data.objects.get("slow ball (growing)"))
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.ops.ed.undo_push(message="cube")  # its memory holds the growing head
+    session.stop()
+    until(lambda: not session.busy)
+    bpy.ops.ed.undo()
+    assert contents()["objects"] == ["Cube"]
+
+
+def test_undo_in_mid_run_does_no_harm(addon: Addon, begin: Begin, until: Until) -> None:
+    session = addon("pump").session
+    bpy.ops.ed.undo_push(message="start")
+    head = add_head()
+    bpy.ops.ed.undo_push(message="head")
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.ops.ed.undo_push(message="cube")
+    begin("a slow ball", head=head)
+    until(lambda: bpy.data.objects.get("slow ball (growing)"))
+    bpy.ops.ed.undo()
+    bpy.ops.ed.undo()  # now the chosen head is gone, too
+    assert session.busy
+    until(lambda: bpy.data.objects.get("slow ball (growing)"))
+    session.stop()
+    until(lambda: not session.busy)
+    assert session.card is None
+    assert "slow ball" in bpy.data.objects
+
+
+def test_opening_another_file_cancels_and_says_so(addon: Addon, begin: Begin, until: Until, tmp_path: Path) -> None:
+    session = addon("pump").session
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "other.blend"))
+    begin("a slow ball")
+    until(lambda: bpy.data.objects.get("slow ball (growing)"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "other.blend"))
+    before = contents()
+    until(lambda: not session.busy)
+    assert contents() == before
+    assert "another file" in session.card.message
+
+
+def test_a_saved_file_holds_no_growing_head(addon: Addon, begin: Begin, until: Until, tmp_path: Path) -> None:
+    begin("a slow ball")
+    until(lambda: bpy.data.objects.get("slow ball (growing)"))
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "mid.blend"), copy=True)
+    with bpy.data.libraries.load(str(tmp_path / "mid.blend")) as (stored, _):
+        assert not [name for name in stored.objects if "growing" in name]
+    until(lambda: bpy.data.objects.get("slow ball (growing)"))  # and it is back
+
+
+def test_a_deleted_preview_comes_back_and_a_renamed_one_is_found(addon: Addon, begin: Begin, until: Until) -> None:
+    begin("a slow ball")
+    until(lambda: bpy.data.objects.get("slow ball (growing)"))
+    bpy.data.objects.remove(bpy.data.objects["slow ball (growing)"])
+    until(lambda: bpy.data.objects.get("slow ball (growing)"))
+    bpy.data.objects["slow ball (growing)"].name = "mine"
+    until(lambda: not addon("pump").session.busy)
+    assert contents()["objects"] == ["slow ball"]
+
+
+def test_the_result_waits_until_an_edit_is_over(addon: Addon, begin: Begin, until: Until) -> None:
+    session = addon("pump").session
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.ops.object.mode_set(mode="EDIT")
+    begin("a ball")
+    until(lambda: session.result)
+    addon("pump").tick()
+    assert session.busy and "ball" not in bpy.data.objects
+    bpy.ops.object.mode_set(mode="OBJECT")
+    until(lambda: not session.busy)
+    assert "ball" in bpy.data.objects
+
+
+# --- what goes wrong ------------------------------------------------------------------------------------------------
+
+
+def fails(words: str, **options: object) -> str:
+    """Runs a job that has to fail, with a message that holds these words, and changes nothing. Returns the message."""
+    before = contents()
+    with pytest.raises(RuntimeError, match=words) as caught:
+        bpy.ops.headsculpt.generate(**options)
+    assert contents() == before
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("prompt", "words"), [("", "empty"), (" \n", "empty"), ("x" * 10_000, "10,000 characters")])
+def test_prompts_that_are_none(addon: Addon, prompt: str, words: str) -> None:
+    message = fails(words, prompt=prompt)
+    assert len(message) < 200
+    assert addon("pump").session.link is None, "no worker is needed to say so"
+
+
+def test_objects_that_are_no_heads(addon: Addon) -> None:
+    bpy.ops.object.light_add()
+    fails("“Point” is not a mesh", prompt="a head", head="Point")
+    bpy.ops.mesh.primitive_cube_add()
+    fails("“Cube” has 8 vertices", prompt="a head", head="Cube")
+    fails("no object “Nobody”", prompt="a head", head="Nobody")
+    head = add_head()
+    head.modifiers.new("Subdivision", "SUBSURF")
+    fails("modifiers of “Head” change its number", prompt="a head", head="Head")
+    head.modifiers.clear()
+    head.scale = (1, 0, 1)
+    bpy.context.view_layer.update()
+    fails("scaled to nothing", prompt="a head", head="Head")
+
+
+def test_a_head_object_that_was_deleted_since(addon: Addon) -> None:
+    """The panel's pointer then leads to an object outside the scene."""
+    head = add_head()
+    bpy.context.scene.headsculpt.head = head
+    bpy.data.objects.remove(head)
+    assert generate("a ball")["headsculpt_head"] == "built-in"
+
+
+def test_a_worker_that_dies_in_mid_run(addon: Addon) -> None:
+    message = fails(r"ended in the middle of its work \(exit code 3\)", prompt="die")
+    assert "about to die" in message, "the end of its log"
+    generate("a ball")  # with another worker
+
+
+def test_a_worker_that_is_killed_in_mid_run(addon: Addon, begin: Begin, until: Until) -> None:
+    session = addon("pump").session
+    before = contents()
+    begin("a slow ball")
+    until(lambda: bpy.data.objects.get("slow ball (growing)"))
+    os.kill(session.link.pid, signal.SIGKILL)
+    until(lambda: not session.busy)
+    assert "exit code -9" in session.card.message and "memory" in session.card.advice
+    assert contents() == before
+
+
+def test_a_bug_in_the_worker(addon: Addon) -> None:
+    message = fails("RuntimeError: deliberate", prompt="bug")
+    assert "fake_worker.py" in message
+
+
+def test_a_job_that_the_worker_refuses(addon: Addon) -> None:
+    assert "log" not in fails("None of these words is known. Use others.", prompt="refuse")
+
+
+def test_a_result_whose_triangles_lead_nowhere(addon: Addon) -> None:
+    fails("triangles that lead nowhere", prompt="lie")
+
+
+def test_cancel_leaves_the_scene_as_it_was(addon: Addon, begin: Begin, until: Until) -> None:
+    session = addon("pump").session
+    before = contents()
+    begin("a slow ball")
+    until(lambda: bpy.data.objects.get("slow ball (growing)"))
+    assert bpy.ops.headsculpt.cancel() == {"FINISHED"}
+    until(lambda: not session.busy)
+    assert contents() == before and session.card is None
+    pid = session.link.pid
+    generate("a ball")
+    assert session.link.pid == pid, "the worker is still good"
+
+
+def test_a_worker_that_hears_no_cancel_is_ended(
+    addon: Addon, begin: Begin, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addon("session"), "CANCEL_SECONDS", 0.5)
+    session = addon("pump").session
+    begin("a deaf ball")
+    until(lambda: bpy.data.objects.get("deaf ball (growing)"))
+    pid = session.link.pid
+    bpy.ops.headsculpt.cancel()
+    until(lambda: not session.busy, 3)
+    assert not alive(pid)
+    assert contents()["objects"] == []
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def use(command: str) -> None:
+    bpy.context.preferences.addons["bl_ext.user_default.headsculpt"].preferences.worker_command = command
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("", "does not know where its worker is"),
+        ("/nowhere/python -m headsculpt worker", "could not be started"),
+        ('"unclosed', "could not be started"),
+        ("false", r"could not start \(exit code 1\)"),
+        ("sh -c 'echo no such module >&2; exit 2'", "no such module"),
+        ("sh -c 'echo Welcome to host; sleep 9'", "Welcome"),
+    ],
+)
+def test_commands_that_are_no_worker(addon: Addon, command: str, words: str) -> None:
+    use(command)
+    assert fails(words, prompt="a head")
+
+
+def test_a_worker_that_says_nothing(addon: Addon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addon("link"), "HELLO_SECONDS", 0.5)
+    use("sleep 30")
+    fails("said nothing", prompt="a head")
+
+
+def test_a_worker_that_falls_silent(addon: Addon, monkeypatch: pytest.MonkeyPatch, begin: Begin, until: Until) -> None:
+    monkeypatch.setattr(addon("link"), "SILENCE_SECONDS", 1.0)
+    session = addon("pump").session
+    begin("a slow ball")
+    until(lambda: session.job.progress.step)
+    os.kill(session.link.pid, signal.SIGSTOP)
+    until(lambda: not session.busy)
+    assert "said nothing" in session.card.message
+    assert contents()["objects"] == []
+
+
+def test_a_worker_of_another_version(addon: Addon, tmp_path: Path) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(
+        "import headsculpt, runpy; headsculpt.__version__ = '9.9'\n"
+        "from headsculpt.worker import main; main(lambda *_: None, lambda: '')"
+    )
+    use(shlex.join([os.environ["HEADSCULPT_WORKER_PYTHON"], str(script)]))
+    fails(r"The worker is version 9.9 \(protocol 1\), this add-on is", prompt="a head")
+
+
+def test_nothing_is_left_running_when_the_add_on_is_disabled(addon: Addon, begin: Begin, until: Until) -> None:
+    session = addon("pump").session
+    begin("a slow ball")
+    until(lambda: session.job.progress.step)
+    pid = session.link.pid
+    bpy.ops.preferences.addon_disable(module="bl_ext.user_default.headsculpt")
+    try:
+        assert not alive(pid)
+        assert contents()["objects"] == []
+    finally:
+        bpy.ops.preferences.addon_enable(module="bl_ext.user_default.headsculpt")
+
+
+def test_a_second_job_has_to_wait(addon: Addon, begin: Begin, until: Until) -> None:
+    begin("a slow ball")
+    with pytest.raises(RuntimeError, match="being made already"):
+        bpy.ops.headsculpt.generate(prompt="a ball")
+    assert addon("pump").session.busy, "the first goes on"
+
+
+def test_notices_are_kept_for_the_panel(addon: Addon) -> None:
+    generate("a ball notice")
+    assert addon("pump").session.notices == ["Not known, and left out: zorp."]
+
+
+def test_a_turn_of_the_pump_is_short(addon: Addon, begin: Begin) -> None:
+    """It shares Blender's one thread with the user. One preview may exceed the budget, two may not add up."""
+    begin("a ball")
+    session, times = addon("pump").session, []
+    while session.busy:
+        start = time.perf_counter()
+        addon("pump").tick()
+        if not session.result and session.busy:
+            times.append(time.perf_counter() - start)
+        time.sleep(0.01)
+    assert sorted(times)[len(times) // 2] < 0.01
+    assert max(times) < 0.2
