@@ -85,7 +85,7 @@ def test_untrained_it_is_mid_grey_with_the_priors_normals(grid: np.ndarray) -> N
 
 
 @pytest.mark.parametrize(
-    ("place", "wanted"), [((0.0, 0.4, 0.0), 60.0), ((0.0, -0.16, 0.215), 2.0)], ids=["hair grows", "a cheek falls in"]
+    ("place", "wanted"), [((0.0, 0.4, 0.0), 60.0), ((0.0, -0.16, 0.215), 40.0)], ids=["hair grows", "a cheek falls in"]
 )
 def test_it_learns_to_grow_to_carve_and_to_take_colour(
     grid: np.ndarray, place: tuple[float, float, float], wanted: float
@@ -93,10 +93,10 @@ def test_it_learns_to_grow_to_carve_and_to_take_colour(
     field = make(grid, FieldSettings(levels=4, log2_size=12, base=8, finest=64, hidden=32, density_gain=20))
     points = torch.tensor(place) + 0.004 * torch.randn(200, 3, generator=torch.Generator().manual_seed(2))
     red = torch.tensor([0.9, 0.1, 0.1])
-    optimizer = torch.optim.Adam(field.parameters(), lr=1e-2, eps=1e-15)
+    optimizer = torch.optim.Adam(field.parameters(), lr=3e-3, eps=1e-15)
     before = field.density(points).detach()
     assert before.max() < 0.01 or before.min() > 100
-    for _ in range(150):
+    for _ in range(300):
         density, color, _ = field(points)
         loss = (density - wanted).square().mean() / 4000 + (color - red).square().mean()
         optimizer.zero_grad()
