@@ -88,7 +88,7 @@ class Environment:
             say(f"Making the {name} environment ({self.purpose}) in {self.folder.relative_to(ROOT)}")
             run([sys.executable, "-m", "venv", self.folder])
         for step in self.install_steps():
-            say(f"Installing {' '.join(step)}")
+            say("Installing {' '.join(step)}")
             run([self.python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *step])
         self.stamp.write_text(wanted)
         say(f"The {name} environment is ready")
@@ -118,22 +118,29 @@ def ensure_worker() -> None:
 
 
 def link_backend() -> None:
-    """Lets `python -m headsculpt` find the checkout's code, whoever starts it and from wherever."""
+    """Lets every program of the environment find the checkout's code, and the kernels that were compiled for it."""
+    locators = "headsculpt.kernel_cache.EnvironmentCacheLocator,UserWideCacheLocator"
+    lines = f"{BACKEND}\nimport os; os.environ.setdefault('NUMBA_CACHE_LOCATOR_CLASSES', '{locators}')\n"
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     found = subprocess.run([WORKER.python, "-c", code], capture_output=True, text=True, check=True)
-    (Path(found.stdout.strip()) / "headsculpt.pth").write_text(f"{BACKEND}\n")
+    (Path(found.stdout.strip()) / "headsculpt.pth").write_text(lines)
 
 
 def compile_kernels() -> None:
-    """Compiles numba's kernels into its cache, when the worker's code is not what it was the last time."""
+    """Compiles numba's kernels into its cache, when their code is not what it was the last time."""
     done = WORKER.folder / "kernels-stamp"
-    sources = [path.read_bytes() for path in files_below(BACKEND, "*.py")]
-    wanted = hashlib.sha256(b"\0".join(sources)).hexdigest()
+    kernels = [code for path in files_below(BACKEND, "*.py") if b"njit" in (code := path.read_bytes())]
+    wanted = hashlib.sha256(b"\0".join(kernels)).hexdigest()
     if done.is_file() and done.read_text() == wanted:
         return
     say("Compiling the kernels (the first time about a minute)")
-    run([WORKER.python, "-m", "headsculpt.warm"])
+    run([WORKER.python, "-m", "headsculpt", "warm-up"])
     done.write_text(wanted)
+
+
+def worker_command() -> str:
+    """What Blender's preferences want to know."""
+    return f'"{WORKER.python}" -m headsculpt worker'
 
 
 # --- the package ----------------------------------------------------------------------------------------------------
@@ -152,8 +159,6 @@ def package_contents() -> dict[str, Path]:
     }
     contents |= {path.relative_to(ROOT): path for path in files_below(BACKEND) + files_below(ROOT / "LICENSES")}
     contents |= {Path(name): ROOT / name for name in ("blender_manifest.toml", "LICENSE")}
-    # The line's one definition, for both of its ends: the add-on imports it as its own module.
-    contents[Path("protocol.py")] = BACKEND / "headsculpt" / "protocol.py"
     return {inside.as_posix(): path for inside, path in sorted(contents.items())}
 
 
@@ -222,7 +227,14 @@ def demo(prompt: str, seed: int, preset: str, out: Path) -> None:
     job = {"prompt": prompt, "seed": seed, "preset": preset}
     with blender_home() as home:
         run(
-            [BLENDER.python, ROOT / "tests" / "demo" / "in_blender.py", extension, WORKER.python, out, json.dumps(job)],
+            [
+                BLENDER.python,
+                ROOT / "tests" / "demo" / "in_blender.py",
+                extension,
+                worker_command(),
+                out,
+                json.dumps(job),
+            ],
             BLENDER_USER_RESOURCES=home,
         )
     say("Turning the exported head round")
@@ -294,6 +306,8 @@ def test_demo() -> None:
 
 def command_package(options: argparse.Namespace) -> None:
     package()
+    say("Install it in Blender (Preferences > Get Extensions > Install from Disk) and enter there as worker command:")
+    say(f"    {worker_command()}")
 
 
 def command_bench(options: argparse.Namespace) -> None:
