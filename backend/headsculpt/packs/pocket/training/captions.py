@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .pictures import Record
 
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
-# Nouns such as “man” are not here: nothing in the pictures tells them apart, so the pack says that it does not know them.
+# Nouns such as “man” are not here: nothing in the pictures tells them apart, so the pack says that it knows none.
 WORDS = (
     *("a", "an", "and", "head", "of", "person", "with", ",", "view", "front", "side", "back", "close", "up"),
     *("skin", "hair", "beard", "eyes", "bald", "short", "long", "mohawk", "afro"),

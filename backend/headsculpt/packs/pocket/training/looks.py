@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A head with skin, hair and beard, as a mesh with colours: what the pack's words look like.
 
-Everything is placed by fields on the neutral head in head space (positive inside the hair, in head units), measured from
-the head's landmarks and masks, so that every identity and expression wears the same hair cut. Scalp hair is a second
-surface around the skull, so that it can hang free and stand off; a beard is grown from the skin.
+Everything is placed by fields on the neutral head in head space (positive inside the hair, in head units), measured
+from the head's landmarks and masks, so that every identity and expression wears the same hair cut. Scalp hair is a
+second surface around the skull, so that it can hang free and stand off; a beard is grown from the skin.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from ....head.model import Head, HeadModel
 from . import surface
 from .noise import fractal_noise, value_noise
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
+Volume = tuple[
+    Array, Array, Array
+]  # where hair is in 0..1, how far it stands off in head units, its brightness; all [N]
 
 SKINS = {
     "pale": (0.93, 0.80, 0.72),
@@ -81,6 +84,20 @@ class Look:
             identity=tuple(rng.normal(size=identity_count).clip(-2, 2).tolist()),
             seed=int(rng.integers(1 << 20)),
         )
+
+
+@dataclass(frozen=True)
+class Locks:
+    """What every hair cut is made from, at the N vertices of the shell.
+
+    anchors: [N, 3], the skin below; field: positive inside the hairline; streaks, clumps: noise along and across hairs.
+    """
+
+    anchors: Array
+    field: Array
+    streaks: Array
+    clumps: Array
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -174,7 +191,6 @@ class HairShell:
             np.concatenate([tilt * 0.22, np.pi / 2 * 0.22 + drop])[:, None], shape
         ).reshape(-1)
         self.hit, self.bary = surface.farthest_hits(self.origin, self.direction, vertices, triangles)
-        self.missed = self.hit < 0
         self.skin_triangles = triangles
         self.rest = self.anchors(vertices)
         self.triangles = self._triangles()
@@ -192,8 +208,15 @@ class HairShell:
         """[N, 3], the skin points under the shell on a posed head [V, 3]."""
         corners = vertices[self.skin_triangles[self.hit]]
         points = (corners * self.bary[..., None]).sum(1)
-        points[self.missed] = self.origin[self.missed] + 0.1 * self.direction[self.missed]
-        return points.astype(np.float32)
+        shape = (self.ABOVE + self.BELOW, self.AROUND)
+        radius = np.linalg.norm(points - self.origin, axis=1).reshape(shape)
+        columns = np.arange(self.AROUND)
+        for row, hit in enumerate((self.hit >= 0).reshape(shape)):
+            if not hit.all():  # over the ears, and below the neck
+                known = radius[row, hit] if hit.any() else np.array([0.1])
+                radius[row] = np.interp(columns, columns[hit] if hit.any() else [0], known, period=self.AROUND)
+        filled = self.origin + self.direction * radius.reshape(-1, 1)
+        return np.where(self.hit[:, None] >= 0, points, filled).astype(np.float32)
 
     def hanging(self, anchors: Array) -> Array:
         """[N], how far off the skin hair falls free: below the skull's widest it keeps the radius that it had there."""
@@ -255,14 +278,15 @@ class Wardrobe:
         mottle = 1 + 0.06 * fractal_noise(rest, 16, look.seed) + 0.035 * value_noise(rest, 140, look.seed + 9)
         colors = skin * mottle[:, None]
         cheeks = at[[61, 291]] * [1.15, 1, 0.9] + [0, 0.06, 0]
-        blush = sum(np.exp(-((rest - spot) ** 2).sum(1) / r**2) for spot, r in ((at[1], 0.04), *((c, 0.055) for c in cheeks)))
+        blush = sum(
+            np.exp(-((rest - spot) ** 2).sum(1) / r**2) for spot, r in ((at[1], 0.04), *((c, 0.055) for c in cheeks))
+        )
         colors += 0.28 * blush[:, None] * (skin * [1.05, 0.72, 0.70] - colors)
         sockets = at[[33, 133]].mean(0), at[[362, 263]].mean(0)
         colors *= 1 - 0.16 * sum(np.exp(-((rest - s) ** 2).sum(1) / 0.045**2) for s in sockets)[:, None]
         lips = 0.65 * np.clip(1.3 * masks["lips"], 0, 1)[:, None]
         colors += lips * (skin * [0.95, 0.45, 0.45] + [0.06, 0, 0] - colors)
-        if "mouth_bag" in masks:
-            colors[masks["mouth_bag"] > 0.5] = (0.35, 0.10, 0.10)
+        colors[masks["mouth_bag"] > 0.5] = (0.35, 0.10, 0.10)
         self._eyes(colors, np.array(EYE_COLORS[look.eyes]))
         return colors.astype(np.float32)
 
@@ -308,73 +332,66 @@ class Wardrobe:
         colors += amount[:, None] * (hair * 0.75 - colors)
 
     def _hair(self, skin: Array, look: Look, rng: np.random.Generator) -> tuple[Array, Array, Array]:
-        """Scalp hair on a posed head [V, 3]: the shell's vertices [N, 3], brightness [N] and where hair is, [N] in 0..1.
+        """Scalp hair on a posed head [V, 3]: the shell's vertices [N, 3], brightness [N], where hair is [N] in 0..1.
 
         At its border the shell dips under the skin.
         """
-        shell, rest, seed = self.shell, self.shell.rest, look.seed
-        anchors = shell.anchors(skin)
+        shell, seed = self.shell, look.seed
         chart = np.stack([np.cos(shell.turn), np.sin(shell.turn), shell.along], 1)
-        streaks = 0.6 * value_noise(chart, (26, 26, 9), seed + 5) + 0.4 * value_noise(chart, (60, 60, 14), seed + 6)
-        clumps = value_noise(chart, (8, 8, 7), seed + 7)
-        field = self.shell_scalp + 0.012 * fractal_noise(rest, 23, seed + 13, 3)
-        stretch = np.zeros(len(rest), np.float32)
-        if look.style == "short":
-            inside = smoothstep(field, 0, 0.025)
-            thickness = rng.uniform(0.018, 0.04) * (1 + 0.35 * streaks + 0.3 * clumps)
-            shade = 1 + 0.40 * streaks + 0.1 * clumps
-        elif look.style == "long":
-            inside, thickness, stretch = self._long(anchors, field, streaks, clumps, rng)
-            falling = value_noise(anchors + shell.direction * (inside * (thickness + stretch))[:, None], (70, 6, 70), seed)
-            top = smoothstep(anchors[:, 1], self.anatomy.eye, self.anatomy.top)
-            shade = 1 + 0.35 * (top * streaks + (1 - top) * falling) + 0.15 * clumps
-        elif look.style == "mohawk":
-            inside, thickness, shade = self._mohawk(field, streaks, seed, rng)
-        else:
-            inside, thickness, shade = self._afro(anchors, field, clumps, seed, rng)
-        inside[shell.missed & (look.style != "long")] = 0
-        offset = inside * (thickness + stretch) - 0.03 * (1 - inside)
-        return anchors + shell.direction * offset[:, None], shade.astype(np.float32), inside
+        locks = Locks(
+            anchors=shell.anchors(skin),
+            field=self.shell_scalp + 0.012 * fractal_noise(shell.rest, 23, seed + 13, 3),
+            streaks=0.6 * value_noise(chart, (26, 26, 9), seed + 5) + 0.4 * value_noise(chart, (60, 60, 14), seed + 6),
+            clumps=value_noise(chart, (8, 8, 7), seed + 7),
+            seed=seed,
+        )
+        cut = {"short": self._short, "long": self._long, "mohawk": self._mohawk, "afro": self._afro}[look.style]
+        inside, height, shade = cut(locks, rng)
+        offset = inside * height - 0.03 * (1 - inside)
+        return locks.anchors + shell.direction * offset[:, None], shade, inside
 
-    def _afro(
-        self, anchors: Array, field: Array, clumps: Array, seed: int, rng: np.random.Generator
-    ) -> tuple[Array, Array, Array]:
-        """A round volume of curls."""
-        inside = smoothstep(field, 0, 0.02)
-        fullness = 0.5 + 0.5 * smoothstep(self.shell.rest[:, 1], self.anatomy.nose, self.anatomy.brow)
-        thickness = rng.uniform(0.10, 0.19) * fullness * (0.75 + 0.25 * smoothstep(field, 0.0, 0.08))
-        surface_points = anchors + self.shell.direction * (inside * thickness)[:, None]
-        curls = 0.6 * value_noise(surface_points, 40, seed + 15) + 0.4 * value_noise(surface_points, 85, seed + 16)
-        return inside, thickness * (1 + 0.12 * curls + 0.05 * clumps), 1.08 + 0.5 * curls
+    def _short(self, locks: Locks, rng: np.random.Generator) -> Volume:
+        """Combed from the crown, close to the head."""
+        height = rng.uniform(0.018, 0.04) * (1 + 0.35 * locks.streaks + 0.3 * locks.clumps)
+        inside = smoothstep(locks.field, 0, 0.025)
+        return inside, height, 1 + 0.40 * locks.streaks + 0.1 * locks.clumps
 
-    def _long(
-        self, anchors: Array, field: Array, streaks: Array, clumps: Array, rng: np.random.Generator
-    ) -> tuple[Array, Array, Array]:
+    def _long(self, locks: Locks, rng: np.random.Generator) -> Volume:
         """Hair that falls behind or over the ears to between the jaw and the shoulders, parted on top."""
-        shell, anatomy = self.shell, self.anatomy
+        shell, anatomy, streaks, clumps = self.shell, self.anatomy, locks.streaks, locks.clumps
         edge = np.deg2rad(rng.uniform(74, 104))  # where the curtain begins, from the face's middle
         bottom = rng.uniform(-0.43, -0.30)
         turn, y = np.abs(shell.turn), shell.origin[:, 1]
         curtain = smoothstep(turn + 0.05 * clumps, edge - 0.06, edge + 0.06)
-        curtain *= smoothstep(y + 0.025 * clumps + 0.012 * streaks, bottom, bottom + 0.03) * (y < shell.center[1] - 1e-6)
-        inside = np.maximum(smoothstep(field, 0, 0.025), curtain)
+        curtain *= smoothstep(y + 0.025 * clumps + 0.012 * streaks, bottom, bottom + 0.03)
+        inside = np.maximum(smoothstep(locks.field, 0, 0.025), curtain)
         down = smoothstep(-y, -shell.center[1], 0.3)
-        thickness = rng.uniform(0.035, 0.05) + rng.uniform(0.0, 0.03) * down
-        thickness = thickness + 0.03 * smoothstep(-anatomy.ear_distance(shell.rest), -0.03, 0.02)  # ears lie below
+        height = rng.uniform(0.035, 0.05) + rng.uniform(0.0, 0.03) * down
+        height += 0.018 * smoothstep(-anatomy.ear_distance(shell.rest), -0.03, 0.02)  # ears lie below
         parting = np.exp(-(((shell.rest[:, 0] - rng.uniform(-0.07, 0.07)) / 0.010) ** 2)) * (shell.rest[:, 2] > -0.05)
-        thickness = thickness * (1 + 0.35 * streaks + 0.25 * clumps) * (1 - 0.6 * parting * (y > anatomy.eye))
-        return inside, thickness.astype(np.float32), shell.hanging(anchors)
+        height *= (1 + 0.35 * streaks + 0.25 * clumps) * (1 - 0.6 * parting * (y > anatomy.eye))
+        height += shell.hanging(locks.anchors)
+        strands = value_noise(locks.anchors + shell.direction * (inside * height)[:, None], (70, 6, 70), locks.seed)
+        top = smoothstep(locks.anchors[:, 1], anatomy.eye, anatomy.top)
+        return inside, height, 1 + 0.35 * (top * streaks + (1 - top) * strands) + 0.15 * clumps
 
-    def _mohawk(
-        self, field: Array, streaks: Array, seed: int, rng: np.random.Generator
-    ) -> tuple[Array, Array, Array]:
+    def _mohawk(self, locks: Locks, rng: np.random.Generator) -> Volume:
         """A notched ridge from the forehead over the crown to the nape."""
-        rest, center = self.shell.rest, self.shell.center
+        rest, center, seed = self.shell.rest, self.shell.center, locks.seed
         arc = np.arctan2(rest[:, 1] - center[1], rest[:, 2] - center[2])
         spikes = value_noise(np.stack([4 * arc, np.zeros_like(arc), 20 * rest[:, 0]], 1), (2.2, 1, 1), seed + 14)
         width = rng.uniform(0.024, 0.036)
         ridge = np.exp(-((rest[:, 0] / width) ** 4))
-        inside = smoothstep(field, 0, 0.03) * smoothstep(-np.abs(rest[:, 0]), -2.0 * width, -1.2 * width)
-        thickness = rng.uniform(0.11, 0.17) * ridge * (1 + 0.25 * spikes + 0.12 * streaks) + 0.004
-        shade = 1 + 0.25 * spikes + 0.30 * value_noise(np.stack([14 * arc, rest[:, 0] * 60, arc], 1), 1.5, seed + 18)
-        return inside, thickness.astype(np.float32), shade
+        inside = smoothstep(locks.field, 0, 0.03) * smoothstep(-np.abs(rest[:, 0]), -2.0 * width, -1.2 * width)
+        height = rng.uniform(0.11, 0.17) * ridge * (1 + 0.25 * spikes + 0.12 * locks.streaks) + 0.004
+        strands = value_noise(np.stack([14 * arc, rest[:, 0] * 60, arc], 1), 1.5, seed + 18)
+        return inside, height, 1 + 0.25 * spikes + 0.30 * strands
+
+    def _afro(self, locks: Locks, rng: np.random.Generator) -> Volume:
+        """A round volume of curls."""
+        inside = smoothstep(locks.field, 0, 0.02)
+        fullness = 0.5 + 0.5 * smoothstep(self.shell.rest[:, 1], self.anatomy.nose, self.anatomy.brow)
+        height = rng.uniform(0.10, 0.19) * fullness * (0.75 + 0.25 * smoothstep(locks.field, 0.0, 0.08))
+        points = locks.anchors + self.shell.direction * (inside * height)[:, None]
+        curls = 0.6 * value_noise(points, 40, locks.seed + 15) + 0.4 * value_noise(points, 85, locks.seed + 16)
+        return inside, height * (1 + 0.12 * curls + 0.05 * locks.clumps), 1.08 + 0.5 * curls

@@ -6,13 +6,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from diffusers import ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.controlnets.controlnet import ControlNetModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
+from transformers import CLIPTextConfig, PreTrainedTokenizerFast
+from transformers.models.clip.modeling_clip import CLIPTextModel
 
 from ...codec import LinearCodec
 from .captions import make_tokenizer
@@ -66,7 +69,7 @@ class Networks:
     codec_tensors: dict[str, Tensor]
 
     @property
-    def parts(self) -> dict[str, nn.Module]:
+    def parts(self) -> dict[str, Any]:
         """The trained networks by their folder's name."""
         return {"text_encoder": self.text_encoder, "unet": self.unet, "controlnet_landmarks": self.controlnet}
 
@@ -78,15 +81,14 @@ class Networks:
 
     def to(self, device: torch.device | str) -> Networks:
         """Moves the networks; convolutions get the memory order in which they are fast."""
-        self.text_encoder.to(device)
-        for part in (self.unet, self.controlnet):
-            part.to(device=device, memory_format=torch.channels_last)
+        for name, part in self.parts.items():
+            part.to(device) if name == "text_encoder" else part.to(device, memory_format=torch.channels_last)
         return self
 
     def load_words(self, state: dict[str, Tensor], vocabulary: dict[str, int]) -> None:
         """Takes over a text encoder's weights; rows of words by the word, new words keep their random rows."""
         key = next(key for key in state if key.endswith("token_embedding.weight"))
-        rows = self.text_encoder.get_input_embeddings().weight.detach().clone()
+        rows = cast(Tensor, self.text_encoder.get_input_embeddings().weight).detach().clone()
         for word, index in self.tokenizer.get_vocab().items():
             if word in vocabulary:
                 rows[index] = state[key][vocabulary[word]]
@@ -101,7 +103,9 @@ class Networks:
                 part, folder / name, halves
             )
         (folder / "codec").mkdir(parents=True, exist_ok=True)
-        save_file({k: v.float().contiguous() for k, v in self.codec_tensors.items()}, folder / "codec/model.safetensors")
+        save_file(
+            {k: v.float().contiguous() for k, v in self.codec_tensors.items()}, folder / "codec/model.safetensors"
+        )
         text = json.dumps({"kind": "linear", "patch": PATCH, "channels": LATENT_CHANNELS}, indent=2)
         (folder / "codec" / "config.json").write_text(text + "\n", encoding="utf-8")
         DDIMScheduler(**SCHEDULE).save_pretrained(folder / "scheduler")
@@ -137,7 +141,9 @@ def continue_from(folder: Path, seed: int) -> Networks:
     vocabulary = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer").get_vocab()
     networks.load_words(_floats(folder / "text_encoder" / "model.safetensors"), vocabulary)
     networks.unet.load_state_dict(_floats(folder / "unet" / "diffusion_pytorch_model.safetensors"))
-    networks.controlnet.load_state_dict(_floats(folder / "controlnet_landmarks" / "diffusion_pytorch_model.safetensors"))
+    networks.controlnet.load_state_dict(
+        _floats(folder / "controlnet_landmarks" / "diffusion_pytorch_model.safetensors")
+    )
     return networks
 
 

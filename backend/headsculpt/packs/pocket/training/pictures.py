@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Renders the training set: pictures of dressed heads, where their landmarks are, and what is in them.
 
-    python -m headsculpt.packs.pocket.training.pictures --out out/pocket/data --looks 2400
+python -m headsculpt.packs.pocket.training.pictures --out out/pocket/data --looks 2400
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def draw_camera(law: CameraRange, azimuth: float, size: int, rng: np.random.Gene
     """One camera at `azimuth`, otherwise drawn from a pack's range."""
     target = np.array(law.target) + rng.uniform(-law.target_jitter, law.target_jitter, 3)
     drawn = (azimuth, rng.uniform(*law.elevation), rng.uniform(*law.radius), rng.uniform(*law.fov))
-    angles = (torch.tensor([value], dtype=torch.float32) for value in drawn)
-    return Camera.orbit(*angles, size, torch.tensor(target[None], dtype=torch.float32))
+    azimuths, elevation, radius, fov = torch.tensor(drawn, dtype=torch.float32)[:, None]
+    return Camera.orbit(azimuths, elevation, radius, fov, size, torch.tensor(target[None], dtype=torch.float32))
 
 
 def photograph(head: PaintedHead, camera: Camera, spec: PackSpec, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -127,12 +127,16 @@ def render_shards(out: Path, looks: int, seed: int) -> None:
             continue
         start = time.perf_counter()
         rng = np.random.default_rng([seed, shard])
-        pictures, landmarks, records = zip(*take_many(wardrobe, min(SHARD, looks - shard * SHARD), spec, rng), strict=True)
+        pictures, landmarks, records = zip(
+            *take_many(wardrobe, min(SHARD, looks - shard * SHARD), spec, rng), strict=True
+        )
         partial = path.with_suffix(".part.npz")
         text = json.dumps([asdict(record) for record in records])
         np.savez(partial, pictures=np.stack(pictures), landmarks=np.stack(landmarks), records=np.array(text))
         os.replace(partial, path)
-        print(f"{path.name}: {len(pictures)} pictures, {(time.perf_counter() - start) / len(pictures) * 1e3:.0f} ms each")
+        print(
+            f"{path.name}: {len(pictures)} pictures, {(time.perf_counter() - start) / len(pictures) * 1e3:.0f} ms each"
+        )
 
 
 def load_shards(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32], list[Record]]:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -102,7 +102,9 @@ class Trainer:
         self.pack, self.data, self.plan, self.device = pack.to(device), data, plan, device
         self.alphas = DDIMScheduler(**networks.SCHEDULE).alphas_cumprod.to(device)
         self.parameters = self.pack.parameters()
-        self.optimizer = torch.optim.AdamW(self.parameters, plan.peak_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, plan.peak_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True
+        )
         self.average = [parameter.detach().clone() for parameter in self.parameters]
         self.rng = np.random.default_rng(plan.seed)
         self.generator = torch.Generator().manual_seed(plan.seed)  # on the CPU: the same noise on every device
@@ -252,7 +254,10 @@ def train(data: Path, out: Path, plan: Plan, init: Path | None, device: str, sav
     trainer = Trainer(pack, TrainingSet(pictures, landmarks, records, pack, pack_spec()), plan, device)
     if saved:
         trainer.restore(saved)
-    print(f"{len(records)} pictures, {sum(map(torch.Tensor.numel, trainer.parameters)) / 1e6:.2f} M parameters", flush=True)
+    print(
+        f"{len(records)} pictures, {sum(map(torch.Tensor.numel, trainer.parameters)) / 1e6:.2f} M parameters",
+        flush=True,
+    )
     log, saved_at = LossLog(out / "loss.csv"), time.monotonic()
     asked_to_end = interrupts()
     while trainer.progress < 1 and not next(asked_to_end):
