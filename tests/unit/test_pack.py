@@ -45,11 +45,11 @@ def broken(pocket_folder: Path, tmp_path: Path) -> Path:
 
 
 def batch(pack: Pack, count: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Noisy latents, timesteps, embeddings, landmark maps."""
+    """Noisy latents, timesteps, embeddings, landmarks."""
     generator = torch.Generator().manual_seed(5)
     latents = torch.randn(count, pack.spec.latent_channels, 8, 8, generator=generator)
     maps = torch.rand(count, 3, SIZE, SIZE, generator=generator)
-    return latents, torch.tensor([20, 500, 979])[:count], pack.embed(TEXTS[:count]), maps
+    return latents, torch.tensor([20, 500, 979])[:count], pack.embed(TEXTS[:count]), pack.read_landmarks(maps)
 
 
 def test_embeds_like_the_diffusers_pipeline(sd: Pack, sd_folder: Path) -> None:
@@ -145,18 +145,20 @@ def test_noise_added_is_noise_found(sd: Pack) -> None:
 @pytest.mark.parametrize("name", ["sd", "pocket"])
 def test_landmarks_count_as_much_as_each_sample_says(name: str, request: pytest.FixtureRequest) -> None:
     pack: Pack = request.getfixturevalue(name)
-    latents, times, words, maps = batch(pack)
+    latents, times, words, landmarks = batch(pack)
     free = pack.predict_noise(latents, times, words)
-    full = pack.predict_noise(latents, times, words, maps)
+    full = pack.predict_noise(latents, times, words, landmarks)
     assert (free - full).abs().amax((1, 2, 3)).min() > 1e-2
-    assert torch.equal(pack.predict_noise(latents, times, words, maps, torch.zeros(3)), free)
-    torch.testing.assert_close(pack.predict_noise(latents, times, words, maps, torch.ones(3)), full, rtol=0, atol=1e-5)
-    mixed = pack.predict_noise(latents, times, words, maps, torch.tensor([0.0, 0.5, 1.0]))
+    assert torch.equal(pack.predict_noise(latents, times, words, landmarks, torch.zeros(3)), free)
+    torch.testing.assert_close(
+        pack.predict_noise(latents, times, words, landmarks, torch.ones(3)), full, rtol=0, atol=1e-5
+    )
+    mixed = pack.predict_noise(latents, times, words, landmarks, torch.tensor([0.0, 0.5, 1.0]))
     torch.testing.assert_close(mixed[0], free[0], rtol=0, atol=1e-5)
     torch.testing.assert_close(mixed[2], full[2], rtol=0, atol=1e-5)
     with torch.no_grad():
         one = [part[1:2] for part in (latents, times, words)]
-        down, middle = pack.controlnet(*one, maps[1:2], conditioning_scale=0.5, return_dict=False)
+        down, middle = pack.controlnet(*one, landmarks[1:2], conditioning_scale=0.5, return_dict=False)
         output = pack.unet(
             *one, down_block_additional_residuals=down, mid_block_additional_residual=middle, return_dict=False
         )[0]

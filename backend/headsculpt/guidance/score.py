@@ -67,21 +67,22 @@ def score_gradient(
     """How `latents` should change to look more like the prompt; descend along the result.
 
     latents, noise: [B, C, h, w]; positive, negative: embeddings [B, T, C]; landmark_maps: [B, 3, S, S];
-    control_scale: [B]; t: int64 [B]. See Pack.predict_noise for None.
+    control_scale: [B]; t: int64 [B]. Without maps the ControlNet stays out; without a scale it is 1.
 
     With one target step w(t)·(ε̂ − ε) with w = √ᾱ(1−ᾱ) (Eq. 1, with landmarks Eq. 5); with more, latents − target,
     the gradient of half the squared distance to a target that takes no part in differentiation.
     """
     latents = latents.detach()
+    landmarks = None if landmark_maps is None else pack.read_landmarks(landmark_maps)
     noisy = pack.add_noise(latents, t, noise)
-    predicted, denoised = _guided(pack, noisy, t, positive, negative, landmark_maps, control_scale, settings)
+    predicted, denoised = _guided(pack, noisy, t, positive, negative, landmarks, control_scale, settings)
     if settings.target_steps <= 1:
         alpha = pack.alphas_cumprod[t].view(-1, 1, 1, 1)
         return ScoreResult(alpha.sqrt() * (1 - alpha) * (predicted - noise), denoised)
     for step in range(1, settings.target_steps):
         lower = (t * (settings.target_steps - step) // settings.target_steps).clamp(min=1)
         noisy = pack.add_noise(denoised, lower, predicted)  # a DDIM step with η = 0
-        predicted, denoised = _guided(pack, noisy, lower, positive, negative, landmark_maps, control_scale, settings)
+        predicted, denoised = _guided(pack, noisy, lower, positive, negative, landmarks, control_scale, settings)
     return ScoreResult(latents - denoised, denoised)
 
 
@@ -96,7 +97,7 @@ def _guided(
     t: Tensor,
     positive: Tensor,
     negative: Tensor,
-    landmark_maps: Tensor | None,
+    landmarks: Tensor | None,
     control_scale: Tensor | None,
     settings: ScoreSettings,
 ) -> tuple[Tensor, Tensor]:
@@ -105,7 +106,7 @@ def _guided(
         torch.cat([noisy, noisy]),
         torch.cat([t, t]),
         torch.cat([negative, positive]),
-        None if landmark_maps is None else torch.cat([landmark_maps, landmark_maps]),
+        None if landmarks is None else torch.cat([landmarks, landmarks]),
         None if control_scale is None else torch.cat([control_scale, control_scale]),
     ).chunk(2)
     noise = away + settings.guidance_scale * (towards - away)

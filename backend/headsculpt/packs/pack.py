@@ -47,6 +47,8 @@ class Pack:
     text_encoder: CLIPTextModel = field(repr=False)
     unet: UNet2DConditionModel = field(repr=False)
     controlnet: ControlNetModel = field(repr=False)
+    """Without its first layers, which are `landmark_encoder`: it takes what `read_landmarks` gives."""
+    landmark_encoder: torch.nn.Module = field(repr=False)
     learned_tokens: tuple[str, ...] = ()
     """Words from learned_embeds.safetensors."""
 
@@ -129,37 +131,45 @@ class Pack:
         return (noisy - signal * clean) / sigma
 
     @torch.no_grad()
+    def read_landmarks(self, maps: Tensor) -> Tensor:
+        """What the ControlNet sees in landmark maps [B, 3, S, S] in [0, 1]: features [B, F, h, w].
+
+        They depend neither on t nor on words. On a CPU they are a sixth of a small model's work: read maps once.
+        """
+        return self.landmark_encoder(maps.to(self.dtype))
+
+    @torch.no_grad()
     def predict_noise(
         self,
         latents: Tensor,
         t: Tensor,
         embeddings: Tensor,
-        landmark_maps: Tensor | None = None,
+        landmarks: Tensor | None = None,
         control_scale: Tensor | None = None,
     ) -> Tensor:
         """ε̂ of noisy latents, whatever the U-Net's own prediction type; one call of each network.
 
         latents: [B, C, h, w]; t: [B] int64; embeddings: [B, T, C];
-        landmark_maps: [B, 3, S, S] in [0, 1], or None to leave the ControlNet out;
+        landmarks: from read_landmarks, or None to leave the ControlNet out;
         control_scale: [B], by which the ControlNet's residuals are scaled, 1 if None. Zero is the same as no map.
         """
         noisy, words = latents.to(self.dtype), embeddings.to(self.dtype)
         residuals: dict[str, Any] = {}
-        if landmark_maps is not None:
+        if landmarks is not None:
             scale = torch.ones(len(latents)) if control_scale is None else control_scale
-            residuals = self._control(noisy, t, words, landmark_maps.to(self.dtype), scale.to(noisy))
+            residuals = self._control(noisy, t, words, landmarks, scale.to(noisy))
         output = self.unet(noisy, t, words, **residuals, return_dict=False)[0].to(latents)
         if self.spec.prediction_type == "epsilon":
             return output
         signal, sigma = self._rates(t)  # v = √ᾱ·ε − √(1−ᾱ)·z₀ (Salimans and Ho 2022)
         return signal * output + sigma * latents
 
-    def _control(self, noisy: Tensor, t: Tensor, words: Tensor, maps: Tensor, scale: Tensor) -> dict[str, Any]:
+    def _control(self, noisy: Tensor, t: Tensor, words: Tensor, landmarks: Tensor, scale: Tensor) -> dict[str, Any]:
         """The U-Net's arguments with the ControlNet's residuals, computed for those samples alone that want them."""
         wanted = scale.nonzero()[:, 0]
         if len(wanted) == 0:
             return {}
-        down, middle = self.controlnet(noisy[wanted], t[wanted], words[wanted], maps[wanted], return_dict=False)
+        down, middle = self.controlnet(noisy[wanted], t[wanted], words[wanted], landmarks[wanted], return_dict=False)
 
         def spread(residual: Tensor) -> Tensor:
             full = residual.new_zeros(len(noisy), *residual.shape[1:])
@@ -209,6 +219,7 @@ def load_pack(folder: Path | str, device: torch.device | str = "cpu", dtype: tor
         text_length=min(tokenizer.model_max_length, encoder.config.max_position_embeddings),
         prediction_type=schedule.config.prediction_type,
     )
+    landmark_encoder, controlnet.controlnet_cond_embedding = controlnet.controlnet_cond_embedding, torch.nn.Identity()
     pack = Pack(
         spec=spec,
         device=device,
@@ -219,6 +230,7 @@ def load_pack(folder: Path | str, device: torch.device | str = "cpu", dtype: tor
         text_encoder=encoder,
         unet=unet,
         controlnet=controlnet,
+        landmark_encoder=landmark_encoder,
         learned_tokens=learned,
     )
     _check_fit(pack, folder)
