@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tetrahedral grids and the surface where a signed distance at their vertices is zero (DMTet, Shen et al. 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, permutations
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from headsculpt.shape.distance import FIELD_BOUND, sample_grid
+
+_PAIRS = list(combinations(range(4), 2))  # a tetrahedron's six edges by its corners
+
+
+@dataclass(frozen=True)
+class TetrahedralGrid:
+    """Cubes of a regular grid, each cut into six tetrahedra round its diagonal, so that faces of neighbours match.
+
+    vertices: float32 [N, 3]; tets: int32 [M, 4], positively oriented; edges: int32 [E, 2], each edge once;
+    tet_edges: int32 [M, 6], edges between a tetrahedron's corners 01, 02, 03, 12, 13, 23;
+    border: int8 [N], 0 in the inside of the grid; on its border the side of the surface, 1 outside or −1 inside, on
+    which marching_tetrahedra keeps the vertex, so that the surface cannot leave the grid and stays closed.
+    """
+
+    vertices: torch.Tensor
+    tets: torch.Tensor
+    edges: torch.Tensor
+    tet_edges: torch.Tensor
+    border: torch.Tensor
+
+    @classmethod
+    def full(cls, resolution: int, bound: float = FIELD_BOUND) -> TetrahedralGrid:
+        """All of the cube ±bound, `resolution` cubes along a side."""
+        cubes = np.ones((resolution,) * 3, np.bool_)
+        return _build(cubes, np.ones((resolution + 1,) * 3, np.int8), bound)
+
+    @classmethod
+    def band(
+        cls, distance_grid: NDArray[np.float32], resolution: int, bound: float = FIELD_BOUND, width: float = 3.0
+    ) -> TetrahedralGrid:
+        """Only what lies within `width` cubes of a surface, inwards and outwards.
+
+        distance_grid: float32 [R, R, R] of distance.signed_distance_grid, for the same bound; any R.
+        A surface that leaves the cube ±bound is closed just inside of it.
+        """
+        step = 2 * bound / resolution
+        axis = torch.linspace(-bound, bound, resolution + 1)
+        nodes = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).view(-1, 3)
+        distance = sample_grid(torch.as_tensor(distance_grid), nodes, bound)
+        distance = torch.maximum(distance, nodes.abs().amax(dim=1) - (bound - step / 2))
+        shaped = distance.view((resolution + 1,) * 3).numpy()
+        cubes = _corner_minimum(np.abs(shaped)) < width * step
+        return _build(cubes, np.where(shaped < 0, -1, 1).astype(np.int8), bound)
+
+    def to(self, device: torch.device | str) -> TetrahedralGrid:
+        """The same grid on another device."""
+        return replace(self, **{name: value.to(device) for name, value in vars(self).items()})
+
+    def laplacian(self, values: torch.Tensor) -> torch.Tensor:
+        """Mean over the neighbours of a vertex minus its own value. values: [N] → [N], differentiable."""
+        start, end = self.edges.long().unbind(1)
+        total = torch.zeros_like(values).scatter_add(0, start, values.gather(0, end))
+        total = total.scatter_add(0, end, values.gather(0, start))
+        neighbours = torch.bincount(self.edges.view(-1), minlength=len(values))
+        return total / neighbours - values
+
+
+def marching_tetrahedra(
+    positions: torch.Tensor, sdf: torch.Tensor, grid: TetrahedralGrid
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The surface where the signed distance, linear in each tetrahedron, is zero.
+
+    positions: [N, 3], of the grid's vertices or moved a little (no tetrahedron may turn over); sdf: [N], negative
+    inside, any unit. Returns vertices [V, 3], differentiable in positions and sdf, and triangles int64 [T, 3],
+    counter-clockwise from outside. The surface is closed and manifold whatever the sdf is.
+    """
+    sdf = _kept_on_its_side(sdf, grid.border)
+    inside = (sdf.detach() < 0).to(torch.uint8)
+    corner = inside[grid.tets]
+    code = corner[:, 0] | corner[:, 1] << 1 | corner[:, 2] << 2 | corner[:, 3] << 3
+    cut = ((code > 0) & (code < 15)).nonzero()[:, 0]
+    local = _TRIANGLES.to(sdf.device)[code[cut].long()].view(-1, 6)  # two triangles of three local edges; −1: none
+    triangles = grid.tet_edges[cut].long().gather(1, local.clamp(min=0)).view(-1, 3)
+    triangles = triangles[local.view(-1, 3)[:, 0] >= 0]
+
+    is_cut = torch.zeros(len(grid.edges), dtype=torch.bool, device=sdf.device)
+    is_cut[triangles.view(-1)] = True
+    number = is_cut.cumsum(0) - 1
+    ends = grid.edges[is_cut].long().view(-1)
+    # gather's backward is scatter_add, ten times faster than that of indexing
+    distance = sdf.gather(0, ends).view(-1, 2)
+    place = positions.gather(0, ends[:, None].expand(-1, 3)).view(-1, 2, 3)
+    share = (distance[:, 0] / (distance[:, 0] - distance[:, 1]))[:, None]
+    return place[:, 0] * (1 - share) + place[:, 1] * share, number[triangles]
+
+
+def _kept_on_its_side(sdf: torch.Tensor, border: torch.Tensor) -> torch.Tensor:
+    """The sdf with border vertices held on their side of the surface."""
+    tiny = torch.finfo(sdf.dtype).eps
+    sdf = torch.where(border > 0, sdf.clamp(min=tiny), sdf)
+    return torch.where(border < 0, sdf.clamp(max=-tiny), sdf)
+
+
+def _corner_minimum(values: NDArray[Any]) -> NDArray[Any]:
+    """Of the nodes' values [n + 1, n + 1, n + 1], the least at the corners of each cube [n, n, n]."""
+    for axis in range(3):
+        low, high = np.arange(values.shape[axis] - 1), np.arange(1, values.shape[axis])
+        values = np.minimum(values.take(low, axis), values.take(high, axis))
+    return values
+
+
+def _build(cubes: NDArray[np.bool_], side: NDArray[np.int8], bound: float) -> TetrahedralGrid:
+    """The grid of the chosen cubes [n, n, n]. side: [n + 1, n + 1, n + 1], ±1, for the nodes that its border meets."""
+    size = len(side)
+    stride = np.array([size * size, size, 1])
+    offset = (np.arange(8)[:, None] >> np.arange(3) & 1) @ stride
+    nodes = (np.argwhere(cubes) @ stride)[:, None, None] + offset[_CUBE_TETS]  # [cubes, 6, 4]
+
+    used = np.zeros(side.size, np.bool_)
+    used[nodes] = True
+    lattice = np.flatnonzero(used)
+    number = np.cumsum(used) - 1
+    tets = number[nodes]
+
+    keys = np.take_along_axis(tets, _EDGE_START[None], axis=2) * 8 + _EDGE_CODE  # an edge: where it starts and whereto
+    used_edges = np.zeros(len(lattice) * 8, np.bool_)
+    used_edges[keys] = True
+    edge = np.flatnonzero(used_edges)
+    ends = number[lattice[edge // 8] + offset[edge % 8]]
+
+    inner = np.zeros(side.shape, np.bool_)  # nodes whose eight cubes are all chosen
+    inner[1:-1, 1:-1, 1:-1] = _corner_minimum(cubes)
+    border = np.where(inner, 0, side).reshape(-1)[lattice]
+    places = np.stack(np.unravel_index(lattice, side.shape), axis=1) * (2 * bound / (size - 1)) - bound
+    return TetrahedralGrid(
+        vertices=torch.from_numpy(places.astype(np.float32)),
+        tets=torch.from_numpy(tets.reshape(-1, 4).astype(np.int32)),
+        edges=torch.from_numpy(np.stack([edge // 8, ends], axis=1).astype(np.int32)),
+        tet_edges=torch.from_numpy((np.cumsum(used_edges) - 1)[keys].reshape(-1, 6).astype(np.int32)),
+        border=torch.from_numpy(border.astype(np.int8)),
+    )
+
+
+def _is_odd(order: Sequence[int]) -> bool:
+    return sum(first > second for first, second in combinations(order, 2)) % 2 == 1
+
+
+def _cube_tets() -> NDArray[np.int64]:
+    """[6, 4] corners of the tetrahedra in a cube, as codes x + 2y + 4z: a way along three edges from 0 to 7 each."""
+    tets = []
+    for a, b, c in permutations(range(3)):
+        tet = [0, 1 << a, 1 << a | 1 << b, 7]
+        tets.append([tet[0], tet[1], tet[3], tet[2]] if _is_odd((a, b, c)) else tet)
+    return np.array(tets)
+
+
+def _triangles() -> NDArray[np.int64]:
+    """[16, 2, 3] the surface in a tetrahedron, as edges; bit i of the first index: corner i is inside. −1: no triangle.
+
+    With corners a, b, c, d in positive order, the triangle on ab, ac, ad looks away from a.
+    """
+    table = np.full((16, 2, 3), -1)
+    edge = {frozenset(pair): number for number, pair in enumerate(_PAIRS)}
+    for code in range(1, 15):
+        order = sorted(range(4), key=lambda corner: not code >> corner & 1)  # the inside ones first
+        count = code.bit_count()
+        if count == 3:  # the outside one first
+            order = order[3:] + order[:3]
+        if _is_odd(order):
+            order[2:] = order[:1:-1]
+        a, b, c, d = order
+        if count == 2:
+            quad = [edge[frozenset(pair)] for pair in ((a, c), (a, d), (b, d), (b, c))]
+            table[code] = [quad[:3], [quad[0], *quad[2:]]]
+        else:
+            ring = [edge[frozenset((a, corner))] for corner in (b, c, d)]
+            table[code, 0] = ring if count == 1 else ring[::-1]
+    return table
+
+
+_CUBE_TETS = _cube_tets()
+# of each tetrahedron's six edges: the corner with the smaller code, and the way to the other one as a code
+_EDGE_START = np.array([[min(pair, key=lambda i: tet[i]) for pair in _PAIRS] for tet in _CUBE_TETS])
+_EDGE_CODE = np.array([[tet[i] ^ tet[j] for i, j in _PAIRS] for tet in _CUBE_TETS])
+_TRIANGLES = torch.from_numpy(_triangles())
