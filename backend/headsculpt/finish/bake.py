@@ -18,7 +18,7 @@ Colors = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Colours, float32 [N, 3] sRGB in [0, 1], at points of the surface, float32 [N, 3]."""
 
 _APRON = 3
-"""Texels around a chart that are computed as if its triangles went on; those farther out copy the nearest of them.
+"""Texels around a chart whose colours are computed as if its triangles went on; those farther out copy the nearest.
 
 Bilinear filtering at a chart's rim reads one texel beyond it. Were that a copy, the two sides of a seam would differ.
 """
@@ -34,22 +34,28 @@ def bake(
     color_at is asked at points on the detailed surface only. No texel is left empty. Tangents: `corner_tangents`,
     as MikkTSpace has them; as there, the shader interpolates normal and tangent without making them unit vectors.
     """
-    triangle, bary, row, column = _texels(corner_uv, size)
+    triangle, bary, row, column, inside = _texels(corner_uv, size)
     corners = mesh.triangles[triangle]
-    points, bent = _on_detail(_mix(bary, mesh.vertices[corners]), detail)
+    points, shown = _on_detail(_mix(bary, mesh.vertices[corners]), detail)
     colors = np.concatenate([color_at(points[i : i + _BATCH]) for i in range(0, len(points), _BATCH)])
+    base_color = _image(colors, row, column, size)
 
-    frames = corner_tangents(mesh.vertices, mesh.triangles, normals, corner_uv)[triangle]
+    # a normal is relative to the chart's own frame, which does not go on beyond its rim
+    bary, corners, shown = bary[inside], corners[inside], shown[inside]
+    frames = corner_tangents(mesh.vertices, mesh.triangles, normals, corner_uv)[triangle[inside]]
     normal, tangent = _mix(bary, normals[corners]), _mix(bary, frames[..., :3])
     bitangent = frames[:, 0, 3:] * np.cross(normal, tangent)
-    local = _in_frame(tangent, bitangent, normal, bent)
-    return _image(colors, row, column, size), _image(0.5 + 0.5 * local, row, column, size)
+    local = _in_frame(tangent, bitangent, normal, shown)
+    return base_color, _image(0.5 + 0.5 * local, row[inside], column[inside], size)
 
 
 def _texels(
     corner_uv: NDArray[np.float32], size: int
-) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Of charts and aprons: triangle [N], barycentric coordinates [N, 3] (beyond 0 … 1 in aprons), row, column."""
+) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Of charts and aprons: triangle [N], barycentric coordinates [N, 3], row, column, and whether it is in a chart.
+
+    In aprons the coordinates go beyond 0 … 1.
+    """
     pixels = (corner_uv * (1, -1) + (0, 1)).reshape(-1, 2).astype(np.float32) * size
     order = np.arange(len(pixels), dtype=np.int32).reshape(-1, 3)
     ids, bary = np.empty((size, size), np.int32), np.empty((size, size, 3), np.float32)
@@ -57,7 +63,8 @@ def _texels(
     distance, (near_row, near_column) = distance_transform_edt(ids < 0, return_indices=True)
     row, column = np.nonzero(distance <= _APRON)
     triangle = ids[near_row[row, column], near_column[row, column]]
-    return triangle, _barycentric(pixels[order[triangle]], np.stack([column, row], axis=1) + 0.5), row, column
+    centers = np.stack([column, row], axis=1) + 0.5
+    return triangle, _barycentric(pixels[order[triangle]], centers), row, column, ids[row, column] >= 0
 
 
 def _barycentric(corners: NDArray[np.floating], points: NDArray[np.floating]) -> NDArray[np.float64]:
