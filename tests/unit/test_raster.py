@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 import torch
+
 from headsculpt.render.camera import Camera
 from headsculpt.render.raster import NEAR, interpolate, interpolate_reference, rasterize
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+
 from headsculpt.mesh import Mesh, TexturedMesh
 from headsculpt.render.camera import Camera
 from headsculpt.render.meshview import normal_picture, picture

@@ -126,18 +126,21 @@ def test_jitter_comes_from_the_generator_alone() -> None:
 
 
 def test_a_known_density_ends_the_ray_where_it_is_opaque() -> None:
-    """Behind an optical depth of 12, that is 0.12 of density 100, nothing is sampled."""
-    centres = cell_centres()
-    mask = torch.from_numpy(np.abs(centres[..., 2]) < 0.5)
+    """Behind an optical depth of 9, that is 0.09 of density 100, nothing is sampled, wherever the density lies."""
+    depth = cell_centres()[..., 2]
+    mask = torch.from_numpy(np.abs(depth) < 0.5)
     origins, directions = torch.tensor([[0.01, 0.02, 2.0]]), torch.tensor([[0.0, 0.0, -1.0]])
     known = torch.where(mask, 100.0, 0.0)
     whole = sample_rays(origins, directions, mask, 8)
     ended = sample_rays(origins, directions, mask, 8, density=known)
     cell = 2 * BOUND / RESOLUTION
     assert whole.deltas.sum().item() == pytest.approx(22 * cell, rel=1e-4)
-    assert ended.deltas.sum().item() == pytest.approx(math.ceil(0.12 / cell) * cell, rel=1e-4)
+    assert ended.deltas.sum().item() == pytest.approx(math.ceil(0.09 / cell) * cell, rel=1e-4)
     faint = sample_rays(origins, directions, mask, 8, density=known / 100)
     torch.testing.assert_close(faint.t, whole.t)
+    shell = mask & torch.from_numpy(np.abs(depth) > 0.45)  # the inside is dense but not sampled: the far side is hidden
+    hidden = sample_rays(origins, directions, shell, 8, density=known)
+    assert (hidden.points[..., 2] > 0.4).all()
 
 
 def test_a_ball_of_constant_density_has_the_opacity_of_its_chords() -> None:

@@ -21,14 +21,14 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from headsculpt.render.raster import NEAR, array
+from headsculpt.render.raster import NEAR, array, indices
 
 
 def antialias(image: Tensor, ids: Tensor, pixels: Tensor, depth: Tensor, triangles: Tensor) -> Tensor:
     """The image with blended silhouettes, differentiable in the image and in the vertices' pixels.
 
     image: float32 [H, W, C], of what `rasterize` saw, background included; ids: int32 [H, W] from there;
-    pixels: float32 [V, 2] and depth: float32 [V] as given there; triangles: int32 [T, 3], a surface whose triangles
+    pixels: float32 [V, 2] and depth: float32 [V] as given there; triangles: integer [T, 3], a surface whose triangles
     share vertices and turn the same way round. Colours stay within those of the neighbourhood.
     """
     return _Antialias.apply(image, ids, pixels, depth, triangles)
@@ -37,9 +37,9 @@ def antialias(image: Tensor, ids: Tensor, pixels: Tensor, depth: Tensor, triangl
 class _Antialias(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, image: Tensor, ids: Tensor, pixels: Tensor, depth: Tensor, triangles: Tensor) -> Tensor:
-        where, seen = array(pixels), (array(depth), array(triangles))
+        where, seen = array(pixels), (array(depth), indices(triangles))
         edges = silhouette_kernel(where, *seen)
-        places, ends, numbers = crossings_kernel(edges, where, *seen, array(ids))
+        places, ends, numbers = crossings_kernel(edges, where, *seen, indices(ids))
         ctx.image, ctx.vertices, ctx.crossings = array(image), len(where), (places, ends, numbers)
         out = ctx.image.copy()
         blend_kernel(ctx.image, places, numbers, out)

@@ -23,6 +23,11 @@ def array(tensor: Tensor) -> NDArray[Any]:
     return tensor.detach().cpu().contiguous().numpy()
 
 
+def indices(tensor: Tensor) -> NDArray[np.int32]:
+    """Vertex or triangle indices of any integer type as the kernels are compiled for them."""
+    return array(tensor.to(torch.int32))
+
+
 @njit(cache=True, error_model="numpy", inline="always")
 def edge_function(px, py, qx, qy):  # type: ignore[no-untyped-def]
     """Origin o and direction d of the function d × (x − o), positive to the left of p → q, and whether 0 is inside.
@@ -127,13 +132,13 @@ def interpolate_backward_kernel(gradient, triangles, ids, bary, out):  # type: i
 def rasterize(pixels: Tensor, depth: Tensor, triangles: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """The nearest triangle at each pixel's centre. Not differentiable by itself.
 
-    pixels: float32 [V, 2] and depth: float32 [V], as from `Camera.project`; triangles: int32 [T, 3], seen from either
+    pixels: float32 [V, 2] and depth: float32 [V], as from `Camera.project`; triangles: integer [T, 3], seen from either
     side. Returns ids, int32 [H, W], −1 where there is none, and the perspective-correct barycentric coordinates,
     float32 [H, W, 3]. At equal depth the lower id wins. Triangles that share an edge leave no hole and no overlap.
     """
     ids = np.empty((height, width), np.int32)
     bary = np.empty((height, width, 3), np.float32)
-    rasterize_kernel(array(pixels), array(depth), array(triangles), ids, bary)
+    rasterize_kernel(array(pixels), array(depth), indices(triangles), ids, bary)
     return torch.from_numpy(ids).to(pixels.device), torch.from_numpy(bary).to(pixels.device)
 
 
@@ -143,7 +148,7 @@ class _Interpolate(torch.autograd.Function):
         ctx.save_for_backward(triangles, ids, bary)
         ctx.vertices = attributes.shape[0]
         out = np.empty((*ids.shape, attributes.shape[1]), np.float32)
-        interpolate_kernel(array(attributes), array(triangles), array(ids), array(bary), out)
+        interpolate_kernel(array(attributes), indices(triangles), indices(ids), array(bary), out)
         return torch.from_numpy(out).to(attributes.device)
 
     @staticmethod
@@ -151,14 +156,14 @@ class _Interpolate(torch.autograd.Function):
         (gradient,) = gradients
         triangles, ids, bary = ctx.saved_tensors
         out = np.empty((ctx.vertices, gradient.shape[-1]), np.float32)
-        interpolate_backward_kernel(array(gradient), array(triangles), array(ids), array(bary), out)
+        interpolate_backward_kernel(array(gradient), indices(triangles), indices(ids), array(bary), out)
         return torch.from_numpy(out).to(gradient.device), None, None, None
 
 
 def interpolate(attributes: Tensor, triangles: Tensor, ids: Tensor, bary: Tensor) -> Tensor:
     """Vertex attributes at the pixels, differentiable in the attributes; 0 where no triangle is seen.
 
-    attributes: float32 [V, C]; triangles: int32 [T, 3]; ids and bary as from `rasterize`. Returns float32 [H, W, C].
+    attributes: float32 [V, C]; triangles: integer [T, 3]; ids and bary as from `rasterize`. Returns float32 [H, W, C].
     """
     return _Interpolate.apply(attributes, triangles, ids, bary)
 

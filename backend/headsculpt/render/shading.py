@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headsculpt.render.raster import array
+from headsculpt.render.raster import array, indices
 
 
 def shade(albedo: Tensor, normals: Tensor, light: Tensor, ambient: float | Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class _AreaVectors(torch.autograd.Function):
     def forward(ctx: Any, vertices: Tensor, triangles: Tensor) -> Tensor:
         ctx.save_for_backward(vertices, triangles)
         out = np.empty(vertices.shape, np.float32)
-        area_vectors_kernel(array(vertices), array(triangles), out)
+        area_vectors_kernel(array(vertices), indices(triangles), out)
         return torch.from_numpy(out).to(vertices.device)
 
     @staticmethod
@@ -74,14 +74,14 @@ class _AreaVectors(torch.autograd.Function):
         (gradient,) = gradients
         vertices, triangles = ctx.saved_tensors
         out = np.empty(vertices.shape, np.float32)
-        area_vectors_backward_kernel(array(gradient), array(vertices), array(triangles), out)
+        area_vectors_backward_kernel(array(gradient), array(vertices), indices(triangles), out)
         return torch.from_numpy(out).to(gradient.device), None
 
 
 def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     """Unit normals [V, 3] of a mesh, weighted by area, differentiable in the vertices; 0 for a vertex of no area.
 
-    vertices: float32 [V, 3]; triangles: int32 [T, 3].
+    vertices: float32 [V, 3]; triangles: integer [T, 3].
     """
     # a triangle of the finest meshes has an area vector of 1e-7; below 1e-10 the gradient must stay bounded
     return torch.nn.functional.normalize(_AreaVectors.apply(vertices, triangles), dim=-1, eps=1e-10)

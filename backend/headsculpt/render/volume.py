@@ -14,8 +14,8 @@ from torch import Tensor
 from headsculpt.render.raster import array
 from headsculpt.shape.distance import FIELD_BOUND
 
-OPAQUE = 12.0
-"""Optical depth at which a ray ends: what is behind shows with a weight of e^−12."""
+OPAQUE = 9.0
+"""Optical depth at which a ray ends: what is behind would show with a weight of e^−9, a thirtieth of a grey level."""
 
 
 class RaySamples(NamedTuple):
@@ -59,8 +59,8 @@ def sample_rays(
     origins, directions: float32 [N, 3], directions unit; occupancy: bool [R, R, R], indexed x, y, z, cells of the cube
     ±bound. The occupied stretches of a ray, taken together, are cut into `samples` equal strata with one sample each:
     anywhere in it if there is a generator, else in its middle.
-    density: [R, R, R], ≥ 0, as far as it is known: rays end where it makes them opaque (`OPAQUE`), so that no samples
-    are lost on the inside of a head.
+    density: [R, R, R], ≥ 0, as far as it is known, also of cells that are not occupied: rays end where it makes them
+    opaque (`OPAQUE`), so that no samples are lost inside a head or on its far side.
     """
     mask = array(occupancy)
     starts, ways = array(origins), array(directions)
@@ -130,7 +130,7 @@ def occupied_stretches_kernel(origins, directions, occupancy, box, density, boun
             z, step_z, next_z, stride_z = walk_along(oz, dz, box[2, 0], box[2, 1], scale, bound, enter)
             t, depth, connected = enter, 0.0, False
             while t < leave and depth <= OPAQUE:
-                after = min(next_x, next_y, next_z, leave)
+                after = max(t, min(next_x, next_y, next_z, leave))
                 occupied = occupancy[x, y, z]
                 if occupied and after > t:
                     if connected:
@@ -138,10 +138,10 @@ def occupied_stretches_kernel(origins, directions, occupancy, box, density, boun
                     else:
                         stretches[count, 0], stretches[count, 1] = t, after
                         count += 1
-                    if density.size > 0:
-                        depth += density[x, y, z] * (after - t)
+                if density.size > 0:
+                    depth += density[x, y, z] * (after - t)
                 connected = occupied and (connected or after > t)
-                t = max(t, after)
+                t = after
                 if next_x <= next_y and next_x <= next_z:
                     x, next_x = x + step_x, next_x + stride_x
                     if not box[0, 0] <= x <= box[0, 1]:
