@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading the files of a pack folder. All that is missing or damaged ends in a UserError that names the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+
+from headsculpt.errors import UserError
+from headsculpt.packs.codec import Codec, LinearCodec, VaeCodec
+from headsculpt.packs.tokens import add_learned_tokens
+
+if TYPE_CHECKING:
+    from transformers import CLIPTextModel
+    from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
+
+FETCH_AGAIN = "Get the pack again, or choose another folder."
+
+
+def check_files(folder: Path) -> None:
+    """Finds what is missing or cut short before minutes go into loading the rest."""
+    for part in ("text_encoder", "unet", "controlnet_landmarks"):
+        _read_json(folder / part / "config.json")
+        _weights_variant(folder / part)
+    if (folder / "codec").is_dir():
+        _weights_variant(folder / "codec")
+    else:
+        _read_json(folder / "vae" / "config.json")
+        _weights_variant(folder / "vae")
+    _read_json(folder / "scheduler" / "scheduler_config.json")
+    for name in ("tokenizer.json",) if _has_whole_tokenizer(folder / "tokenizer") else ("vocab.json", "merges.txt"):
+        if not (folder / "tokenizer" / name).is_file():
+            raise _missing(folder / "tokenizer" / name)
+    if (folder / "learned_embeds.safetensors").exists():
+        _check_safetensors(folder / "learned_embeds.safetensors")
+
+
+def load_network(folder: Path, network: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """A frozen network of a diffusers or transformers class."""
+    from diffusers.utils.import_utils import is_accelerate_available
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    of_transformers = network.__module__.startswith("transformers.")
+    options: dict[str, Any] = {"dtype": dtype} if of_transformers else {"torch_dtype": dtype}
+    if not of_transformers and not is_accelerate_available():
+        options["low_cpu_mem_usage"] = False  # the default warns without accelerate
+    try:
+        model, report = network.from_pretrained(
+            folder,
+            variant=_weights_variant(folder),
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            **options,
+        )
+    except Exception as error:  # whatever two libraries raise at files that do not make a network
+        raise UserError(f"The files in {folder} do not make a {network.__name__}.", FETCH_AGAIN) from error
+    if lacking := [*report["missing_keys"], *report["mismatched_keys"]]:
+        raise UserError(f"The weights in {folder} lack {lacking[0]}.", FETCH_AGAIN)
+    # channels_last: convolutions are a tenth to a fifth faster, on CPUs and on tensor cores.
+    return model.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+def _weights_variant(folder: Path) -> str | None:
+    """Which of the usual names the weights have. Raises UserError if there are none or they are not whole."""
+    for variant, suffix in ((None, ".safetensors"), ("fp16", ".fp16.safetensors")):
+        for stem in ("model", "diffusion_pytorch_model"):
+            if (path := folder / (stem + suffix)).is_file():
+                _check_safetensors(path)
+                return variant
+    if pickles := sorted(path for ending in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(ending)):
+        raise UserError(
+            f"{pickles[0]} is a pickle, which can hold a program, and is not read.",
+            "Get this model's safetensors files.",
+        )
+    raise _missing(folder / "diffusion_pytorch_model.safetensors")
+
+
+def _check_safetensors(path: Path) -> None:
+    try:
+        with safe_open(path, "pt"):  # compares the header with the file's length
+            pass
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is damaged or cut short.", FETCH_AGAIN) from error
+
+
+def load_codec(folder: Path, device: torch.device, dtype: torch.dtype) -> Codec:
+    if not (folder / "codec").is_dir():
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+        return VaeCodec(load_network(folder / "vae", AutoencoderKL, device, dtype))
+    try:
+        return LinearCodec(**load_file(folder / "codec" / "model.safetensors"), device=device)
+    except (OSError, TypeError, ValueError) as error:
+        raise UserError(f"The file in {folder / 'codec'} is no codec.", FETCH_AGAIN) from error
+
+
+def _has_whole_tokenizer(folder: Path) -> bool:
+    """tokenizer.json holds all; Stable Diffusion 1.5's own folder has CLIP's vocab.json and merges.txt instead."""
+    return (folder / "tokenizer.json").is_file() or not (folder / "vocab.json").is_file()
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    from transformers.models.clip.tokenization_clip import CLIPTokenizer
+    from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
+
+    kind = PreTrainedTokenizerFast if _has_whole_tokenizer(folder) else CLIPTokenizer
+    try:
+        return kind.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise UserError(f"The tokenizer in {folder} is damaged.", FETCH_AGAIN) from error
+
+
+def load_learned_tokens(path: Path, tokenizer: PreTrainedTokenizerFast, encoder: CLIPTextModel) -> tuple[str, ...]:
+    if not path.exists():
+        return ()
+    embeddings = load_file(path)
+    try:
+        add_learned_tokens(tokenizer, encoder, embeddings)
+    except ValueError as error:
+        raise UserError(f"The words in {path} do not belong to this pack ({error}).", FETCH_AGAIN) from error
+    return tuple(embeddings)
+
+
+def load_schedule(folder: Path) -> Any:
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+    config = _read_json(folder / "scheduler_config.json")
+    try:
+        if "beta_schedule" not in config:
+            raise ValueError("it names no beta_schedule")  # diffusers would take a default, another model's
+        return DDIMScheduler.from_config(config)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise UserError(f"The noise schedule in {folder} is not known.", FETCH_AGAIN) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("no object")
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged.", FETCH_AGAIN) from error
+    return content
+
+
+def _missing(path: Path) -> UserError:
+    advice = FETCH_AGAIN
+    if path.parent.name == "controlnet_landmarks":
+        advice = f"Put a face landmark ControlNet for this model into {path.parent}."
+    return UserError(f"The model pack lacks {path}.", advice)
