@@ -25,9 +25,8 @@ from .backend.headsculpt.protocol import VERSION, Frame, ProtocolError, read_fra
 
 HELLO_SECONDS = 120.0
 """A cold disk, a virus scanner and an ssh connection together take less."""
-SILENCE_SECONDS = 300.0
-"""The worker says every 5 s that it is alive, except inside a library that lets no thread run (UV unwrapping: 17 s for
-50,000 triangles, 205 s for 200,000)."""
+SILENCE_SECONDS = 120.0
+"""The worker says every 5 s that it is alive, except inside native code that lets no other thread run: some seconds."""
 LEAVE_SECONDS = 3.0
 LOG_LINES = 200
 INBOX_FRAMES = 256

@@ -12,7 +12,7 @@ from .pump import session
 from .session import Card, Job, Phase
 
 LOG_LINES_SHOWN = 6
-CHARACTER_WIDTH = 7.0
+CHARACTER_WIDTH = 5.8
 """Pixels of an average letter of the interface at scale 1."""
 
 
@@ -120,7 +120,7 @@ def draw_text(layout: bpy.types.UILayout, text: str, width: int, icon: str = "BL
 def columns(context: bpy.types.Context) -> int:
     """Letters that fit on a line beside an icon and the box's margins."""
     scale = context.preferences.system.ui_scale
-    return max(12, int((context.region.width / scale - 80) / CHARACTER_WIDTH))
+    return max(12, int((context.region.width / scale - 70) / CHARACTER_WIDTH))
 
 
 def register() -> None:

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The add-on in a real Blender with its window: installed from its zip and worked with mouse and keys, as by an artist.
+
+The Blender is Debian's, in a folder of its own (`make_root.sh`: minutes and 1.5 GiB once), on a virtual screen.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+CHECKOUT = HERE.parents[1]
+ROOT = CHECKOUT / "out" / "window" / "trixie"
+OUT = CHECKOUT / "out" / "window" / "run"
+
+
+def why_not() -> str:
+    """Why this can not be done on this machine; empty when it can."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "a root folder with a Blender of its own needs Linux and root"
+    if not shutil.which("unshare") or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        return "mount namespaces are not allowed here"
+    if not (shutil.which("debootstrap") or shutil.which("apt-get")):
+        return "debootstrap is not here and can not be installed"
+    return ""
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    if reason := why_not():
+        pytest.skip(reason)
+    if not (ROOT / "usr" / "bin" / "blender").exists():
+        made = subprocess.run(["bash", HERE / "make_root.sh", "trixie", ROOT], capture_output=True, text=True)
+        if made.returncode:
+            pytest.skip(f"the folder could not be made: {made.stderr[-300:]}")
+    return ROOT
+
+
+def drive(root: Path, worker: list[str], prompt: str) -> list[str]:
+    """Lets drive.py do its steps; returns what it said. Screenshots are in OUT afterwards."""
+    shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir(parents=True)
+    package = sorted((CHECKOUT / "dist").glob("headsculpt-*.zip"))
+    assert package, "run `python build.py package` first"
+    python = Path(os.path.realpath(worker[0]))
+    interpreter = python.parents[1]
+    done = OUT / "steps.txt"
+    blender = ["blender", "--enable-event-simulate", "--python-exit-code", "1", "--python", HERE / "drive.py"]
+    arguments = [package[-1], shlex.join(worker), prompt, done]
+    finished = subprocess.run(
+        ["bash", HERE / "window.sh", root, OUT, *blender, "--", *arguments],
+        env={**os.environ, "BIND": f"{CHECKOUT}:{CHECKOUT} {interpreter}:{interpreter}", "SHOT_EVERY": "2"},
+        timeout=600,
+    )
+    steps = done.read_text(encoding="utf-8").splitlines() if done.exists() else []
+    log = OUT / "blender.log"
+    assert finished.returncode == 0, "\n".join([*steps, log.read_text(errors="replace")[-2000:]])
+    return steps
+
+
+def worker_python() -> str:
+    return os.environ.get("HEADSCULPT_WORKER_PYTHON", str(CHECKOUT / ".envs" / "worker" / "bin" / "python"))
+
+
+@pytest.mark.slow
+def test_a_head_by_mouse_and_keys(root: Path) -> None:
+    steps = drive(root, [worker_python(), str(CHECKOUT / "tests" / "fake_worker.py")], "a red slow ball")
+    for step in (
+        "the prompt is written",
+        "Generate is pressed",
+        "a head grows",
+        "undone",
+        "redone",
+        "the error card is there",
+    ):
+        assert step in steps
+    shots = sorted(OUT.glob("*.png"))
+    assert any(colored(shot, (200, 60, 0)) for shot in shots[-8:]), "the head's colour is on no screenshot"
+
+
+def colored(path: Path, color: tuple[int, int, int]) -> bool:
+    """Whether at least a hundredth of the picture has about this hue: red well above green, green above blue."""
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.asarray(Image.open(path).convert("RGB"), np.float32)
+    share = pixels / np.maximum(pixels.max(-1, keepdims=True), 1)
+    wanted = np.array(color, np.float32) / max(color)
+    near = (np.abs(share - wanted) < 0.25).all(-1) & (pixels.max(-1) > 60)
+    return bool(near.mean() > 0.01)
