@@ -90,6 +90,10 @@ class RadianceField(nn.Module):
         """points [N, 3] → density [N]."""
         return nn.functional.softplus(self._before_activation(points))
 
+    def density_change(self, points: torch.Tensor) -> torch.Tensor:
+        """points [N, 3] → what the network adds to the prior's density before the activation, [N]."""
+        return self.settings.density_gain * self._network(points)[:, 3]
+
     def color(self, points: torch.Tensor) -> torch.Tensor:
         """points [N, 3] → colour [N, 3], sRGB in [0, 1]."""
         return self._network(points)[:, 4:].sigmoid()

@@ -57,6 +57,11 @@ class OccupancyGrid:
             self.density = field.prior_density(self._centers).view(size, size, size)
         self.mask = self._shell | self._grown()
 
+    def sampled(self, points: torch.Tensor) -> torch.Tensor:
+        """Which points [N, 3] lie in a cell that rays sample, bool [N]; points off the cube belong to its outer cells."""
+        cell = ((points + FIELD_BOUND) / self.cell).long().clamp(0, self.mask.shape[0] - 1)
+        return self.mask[cell[:, 0], cell[:, 1], cell[:, 2]]
+
     @torch.no_grad()
     def update(self, field: RadianceField, generator: torch.Generator) -> None:
         """Look at the sampled cells and at a few others, each at a random point (call it every `interval` steps)."""

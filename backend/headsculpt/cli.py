@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: thin; imports what a command needs when it runs, so that `--version` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headsculpt import __version__
+from headsculpt.errors import Cancelled, UserError
+
+if TYPE_CHECKING:
+    from headsculpt.jobs.events import Event
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command. Returns the exit status: 0 done, 1 the user can mend it, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except UserError as error:
+        print(error.message, file=sys.stderr)
+        print(error.advice, file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, Cancelled):
+        print("Stopped; nothing was written.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="headsculpt", description="Words into 3D heads.")
+    parser.add_argument("--version", action="version", version=f"headsculpt {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True)
+
+    generate = commands.add_parser("generate", help="make a head from a sentence")
+    generate.set_defaults(command=_generate)
+    generate.add_argument("prompt", help='for example "an old man with a white beard"')
+    generate.add_argument("--out", type=Path, required=True, help="folder for mesh, textures, turntable and report")
+    generate.add_argument("--seed", type=int, default=0, help="same seed, same head (default 0)")
+    generate.add_argument("--preset", default="preview", help="preview, standard or paper (default preview)")
+    generate.add_argument("--head", type=Path, help="mesh file (OBJ or PLY, y up) with the built-in head's vertices")
+    generate.add_argument("--negative", default="", help="what the head should not be")
+    generate.add_argument("--pack", type=Path, help="folder of a model pack (default: the built-in pocket pack)")
+    generate.add_argument("--threads", type=int, help="CPU threads (default: one per physical core)")
+
+    worker = commands.add_parser("worker", help="serve Blender on standard input and output")
+    worker.set_defaults(command=_worker)
+
+    warm_up = commands.add_parser("warm-up", help="compile and cache all kernels")
+    warm_up.set_defaults(command=_warm_up)
+    return parser
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from headsculpt.finish.export import export_head
+    from headsculpt.finish.files import check_writable
+    from headsculpt.head.files import read_vertices
+    from headsculpt.jobs.events import JobControl
+    from headsculpt.jobs.request import GenerateRequest, HeadShape
+
+    request = GenerateRequest(
+        prompt=options.prompt,
+        negative_prompt=options.negative,
+        seed=options.seed,
+        preset=options.preset,
+        head=None if options.head is None else HeadShape(options.head.stem, read_vertices(options.head)),
+        pack=options.pack,
+        threads=options.threads,
+        preview_seconds=0,
+    )
+    check_writable(options.out)
+    from headsculpt.jobs.generate import run_generate
+
+    result = run_generate(request, _ProgressLine(), JobControl())
+    for path in export_head(result.mesh, result.report, options.out):
+        print(path)
+
+
+def _worker(options: argparse.Namespace) -> None:
+    from headsculpt import worker
+
+    worker.main()
+
+
+def _warm_up(options: argparse.Namespace) -> None:
+    from headsculpt import render, shape
+
+    shape.warm_up()
+    render.warm_up()
+
+
+class _ProgressLine:
+    """Prints notices, and progress as one line a stage that is written over."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+
+    def __call__(self, event: Event) -> None:
+        from headsculpt.jobs.events import Notice, Progress
+
+        if isinstance(event, Notice):
+            print(event.text, file=sys.stderr)
+        elif isinstance(event, Progress):
+            if self._stage not in ("", event.stage):
+                print(file=sys.stderr)
+            self._stage = event.stage
+            steps = f" {event.step}/{event.steps}" if event.steps else ""
+            left = "" if event.seconds_left is None else f", {event.seconds_left:.0f} s left"
+            print(f"\r{event.stage}{steps}{left}        ", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The job `generate`: a sentence and a head shape in, a textured head out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from headsculpt.finish.clean import clean
+from headsculpt.finish.finish import finish
+from headsculpt.finish.report import versions
+from headsculpt.guidance.prompts import CheckedPrompt, ViewPrompts, check_prompt
+from headsculpt.guidance.score import ScoreSettings
+from headsculpt.head.builtin import load_builtin
+from headsculpt.head.model import Head
+from headsculpt.jobs.events import Event, GenerateResult, JobControl, Notice
+from headsculpt.jobs.monitor import JobMonitor
+from headsculpt.jobs.request import GenerateRequest
+from headsculpt.packs.pack import Pack, load_pack
+from headsculpt.shape.distance import signed_distance_grid
+from headsculpt.shape.field import RadianceField
+from headsculpt.shape.occupancy import OccupancyGrid
+from headsculpt.stages import coarse, fine
+from headsculpt.stages.distillation import Distillation
+from headsculpt.stages.extraction import extract_surface
+from headsculpt.stages.presets import PRESETS
+from headsculpt.stages.settings import Preset
+from headsculpt.stages.views import ViewSampler, ViewSettings
+
+POCKET = Path(__file__).parents[1] / "packs" / "pocket"
+
+
+def run_generate(request: GenerateRequest, emit: Callable[[Event], None], control: JobControl) -> GenerateResult:
+    """The whole way from words to a head. The same request gives the same arrays on one machine.
+
+    emit: hears how far it is; control: how other threads end it.
+    Raises UserError for what the user can mend and errors.Cancelled.
+    """
+    torch.set_num_threads(request.threads or physical_cores())
+    preset = PRESETS[request.preset]
+    head = chosen_head(request)
+    steps = {coarse.STAGE: preset.coarse.steps, fine.STAGE: preset.fine.steps}
+    monitor = JobMonitor(head.space, steps, request.preview_seconds, emit, control)
+    with monitor.part("Getting ready"):
+        pack = load_pack(request.pack or POCKET)
+        prompt = check_prompt(pack, request.prompt)
+        for text in prompt.notices:
+            emit(Notice(text))
+        studio = Studio(request, pack, prompt.text, head)
+        field = RadianceField(
+            preset.coarse.field, signed_distance_grid(head.vertices, head.triangles), studio.torch_random
+        )
+        occupancy = OccupancyGrid(field, preset.coarse.occupancy)
+    with monitor.part(coarse.STAGE):
+        done = {"coarse": grow(field, occupancy, studio, preset, monitor)}
+        surface = clean(extract_surface(field, occupancy, preset.coarse.extraction_resolution))
+    with monitor.part(fine.STAGE):
+        tetrahedra = fine.TetrahedralSurface(surface, preset.fine.resolution)
+        done["fine"] = 0 if control.stop_requested else refine(tetrahedra, field, studio, preset, monitor)
+    with monitor.part("Making textures"):
+        textured = finish(tetrahedra.surface(), color_lookup(field), preset.finish.triangles, preset.finish.texture)
+        control.check()
+    report = describe(request, preset, pack, prompt, done, monitor.seconds)
+    return GenerateResult(replace(textured, vertices=head.space.from_head(textured.vertices)), report)
+
+
+class Studio:
+    """What both stages look through: one head, one prompt, one pack, and the job's random numbers."""
+
+    def __init__(self, request: GenerateRequest, pack: Pack, prompt: str, head: Head) -> None:
+        self.pack = pack
+        self.head = head
+        self.prompts = ViewPrompts(pack, prompt, request.negative_prompt)
+        self.torch_random = torch.Generator().manual_seed(request.seed)
+        self.numpy_random = np.random.default_rng(request.seed)
+
+    def distillation(self, settings: ScoreSettings) -> Distillation:
+        return Distillation(self.pack, self.prompts, self.head.landmarks, settings, self.torch_random)
+
+    def sampler(self, settings: ViewSettings) -> ViewSampler:
+        return ViewSampler(self.pack.spec, settings, self.numpy_random)
+
+
+def grow(field: RadianceField, occupancy: OccupancyGrid, studio: Studio, preset: Preset, monitor: JobMonitor) -> int:
+    """The coarse stage; returns the steps done."""
+    settings = preset.coarse
+    return coarse.run_coarse(
+        field,
+        occupancy,
+        studio.distillation(settings.score),
+        studio.sampler(settings.views),
+        settings,
+        studio.torch_random,
+        monitor,
+    )
+
+
+def refine(
+    surface: fine.TetrahedralSurface, field: RadianceField, studio: Studio, preset: Preset, monitor: JobMonitor
+) -> int:
+    """The fine stage; returns the steps done."""
+    settings = preset.fine
+    return fine.run_fine(
+        surface, field, studio.distillation(settings.score), studio.sampler(settings.views), settings, monitor
+    )
+
+
+def chosen_head(request: GenerateRequest) -> Head:
+    """The request's head, or the built-in one, in head space."""
+    model = load_builtin()
+    return Head.from_vertices(model, model.vertices if request.head is None else request.head.vertices)
+
+
+def color_lookup(field: RadianceField) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """The field's colours [N, 3] at points [N, 3], in arrays."""
+
+    @torch.no_grad()
+    def color_at(points: NDArray[np.float32]) -> NDArray[np.float32]:
+        return field.color(torch.from_numpy(points)).numpy()
+
+    return color_at
+
+
+def describe(
+    request: GenerateRequest,
+    preset: Preset,
+    pack: Pack,
+    prompt: CheckedPrompt,
+    done: dict[str, int],
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """The report: all that is needed to know where this head comes from and to make it again. JSON-able."""
+    return {
+        "prompt": request.prompt,
+        "negative_prompt": request.negative_prompt,
+        "read_as": pack.readable(prompt.text),
+        "unknown_words": prompt.unknown_words,
+        "seed": request.seed,
+        "preset": request.preset,
+        "pack": pack.spec.name,
+        "device": str(pack.device),
+        "head": "built-in" if request.head is None else request.head.name,
+        "steps": done,
+        "steps_planned": {"coarse": preset.coarse.steps, "fine": preset.fine.steps},
+        "seconds": seconds,
+        "settings": asdict(preset),
+        "notices": prompt.notices,
+        "versions": versions(),
+    }
+
+
+def physical_cores() -> int:
+    """Cores that this process may use; two threads on one core only get into each other's way."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, usable if usable <= 2 else usable // 2)

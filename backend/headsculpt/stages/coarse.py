@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The coarse stage: a radiance field with the head as its density prior, shaped by score distillation (Eq. 2–5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from headsculpt.render.camera import Camera
+from headsculpt.render.shading import shade
+from headsculpt.render.volume import composite, sample_rays
+from headsculpt.shape.field import RadianceField
+from headsculpt.shape.occupancy import OccupancyGrid
+from headsculpt.stages.distillation import Distillation
+from headsculpt.stages.extraction import extract_surface
+from headsculpt.stages.monitor import Monitor
+from headsculpt.stages.normals import depth_normals
+from headsculpt.stages.settings import CoarseSettings
+from headsculpt.stages.views import Views, ViewSampler
+
+STAGE = "Growing the head"
+PREVIEW_RESOLUTION = 72
+"""Cells along a side of the grid that a preview's surface is extracted on: a tenth of a second."""
+
+
+@dataclass(frozen=True)
+class FieldPicture:
+    """What cameras see of a field. Tensors [B, H, W, …]; outside the head opacity is 0 and the rest is undefined.
+
+    color: premultiplied by opacity, sRGB; opacity: [B, H, W]; normals: towards the viewer, of the rendered depth;
+    predicted_normals: the field's own, premultiplied by opacity.
+    """
+
+    color: Tensor
+    opacity: Tensor
+    normals: Tensor
+    predicted_normals: Tensor
+    residual_loss: Tensor
+
+
+def run_coarse(
+    field: RadianceField,
+    occupancy: OccupancyGrid,
+    distillation: Distillation,
+    sampler: ViewSampler,
+    settings: CoarseSettings,
+    generator: torch.Generator,
+    monitor: Monitor,
+) -> int:
+    """Optimises the field in place. Returns the number of steps done, fewer than asked when the user stops it."""
+    optimizer = torch.optim.Adam(
+        [
+            {"params": field.encoder.parameters(), "lr": settings.learning_rate_grid},
+            {"params": field.mlp.parameters(), "lr": settings.learning_rate_mlp},
+        ],
+        betas=(0.9, 0.99),
+        eps=1e-15,
+    )
+    for step in range(settings.steps):
+        progress = step / settings.steps
+        if step % settings.occupancy.interval == 0:
+            occupancy.update(field, generator)
+        if settings.open_levels > 0:
+            field.encoder.open_levels(progress / settings.open_levels)
+        views = sampler.sample(picture_size(settings, progress))
+        picture = render_field(field, occupancy, views.camera, settings.samples, generator)
+        if step < settings.warmup_steps:
+            loss = distillation.latent_loss(warmup_latent(picture), views, progress)
+        else:
+            loss = distillation.picture_loss(lit(picture, views), views, progress)
+        loss = loss + regularisers(picture, settings, progress)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if monitor.after_step(
+            STAGE, step + 1, settings.steps, lambda: extract_surface(field, occupancy, PREVIEW_RESOLUTION)
+        ):
+            return step + 1
+    return settings.steps
+
+
+def picture_size(settings: CoarseSettings, progress: float) -> int:
+    """The size in force at this share of the steps."""
+    return [size for start, size in settings.resolutions if start <= progress][-1]
+
+
+def render_field(
+    field: RadianceField,
+    occupancy: OccupancyGrid,
+    camera: Camera,
+    samples: int,
+    generator: torch.Generator | None,
+) -> FieldPicture:
+    """Volume rendering (Eq. 4) of what lies in occupied space; without a generator the samples are not jittered."""
+    origins, directions = camera.rays()
+    shape = directions.shape[:3]
+    starts = origins[:, None, None, :].expand_as(directions).reshape(-1, 3)
+    rays = directions.reshape(-1, 3)
+    samples_on_rays = sample_rays(starts, rays, occupancy.mask, samples, generator, occupancy.density)
+    hit = samples_on_rays.rays
+    count = len(hit)
+    density, color, normal = field(samples_on_rays.points.reshape(-1, 3))
+    distance_along = samples_on_rays.t
+    values = torch.cat([color.view(count, -1, 3), normal.view(count, -1, 3), distance_along[..., None]], -1)
+    summed, weights, opacity = composite(density.view(count, -1), values, samples_on_rays.deltas)
+
+    def picture(values: Tensor, fill: Tensor) -> Tensor:
+        return fill.index_copy(0, hit, values).view(*shape, *values.shape[1:])
+
+    background_depth = origins.norm(dim=-1)[:, None, None].expand(shape).reshape(-1)
+    depth = summed[:, 6] + (1 - opacity) * distance_along[:, -1]
+    return FieldPicture(
+        color=picture(summed[:, :3], torch.zeros(len(rays), 3)),
+        opacity=picture(opacity, torch.zeros(len(rays))),
+        normals=depth_normals(origins, directions, picture(depth, background_depth)),
+        predicted_normals=picture(summed[:, 3:6], torch.zeros(len(rays), 3)),
+        residual_loss=(weights.detach() * field.residual.view(count, -1) ** 2).sum() / count,
+    )
+
+
+def lit(picture: FieldPicture, views: Views) -> Tensor:
+    """Pictures [B, 3, H, W] under the views' light, over their background."""
+    light = views.light[:, None, None, :]
+    shaded = shade(picture.color, picture.normals, light, views.ambient[:, None, None, None])
+    behind = (1 - picture.opacity)[..., None] * views.background[:, None, None, :]
+    return (shaded + behind).permute(0, 3, 1, 2)
+
+
+def warmup_latent(picture: FieldPicture) -> Tensor:
+    """Normals and opacity as a latent [B, 4, H, W] in [−1, 1]: shape first, without an encoder (authors' code)."""
+    opacity = picture.opacity[..., None]
+    return torch.cat([picture.normals * opacity, 2 * opacity - 1], -1).permute(0, 3, 1, 2)
+
+
+def regularisers(picture: FieldPicture, settings: CoarseSettings, progress: float) -> Tensor:
+    """The sum of the weighted losses that do not come from the diffusion model."""
+    opacity = picture.opacity.clamp(1e-5, 1 - 1e-5)
+    entropy = -(opacity * opacity.log2() + (1 - opacity) * (1 - opacity).log2()).mean()
+    seen = picture.opacity.detach()
+    down = F.mse_loss(picture.normals[:, 1:], picture.normals[:, :-1], reduction="none").sum(-1)
+    across = F.mse_loss(picture.normals[:, :, 1:], picture.normals[:, :, :-1], reduction="none").sum(-1)
+    smooth = (down * seen[:, 1:] * seen[:, :-1]).mean() + (across * seen[:, :, 1:] * seen[:, :, :-1]).mean()
+    agreement = (seen * (1 - (picture.predicted_normals * picture.normals).sum(-1))).mean()
+    return (
+        settings.weight_entropy * progress * entropy
+        + settings.weight_smooth_normals * smooth
+        + settings.weight_predicted_normals * agreement
+        + settings.weight_residual * picture.residual_loss
+    )

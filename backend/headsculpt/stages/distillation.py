@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What both stages ask the diffusion model: in which direction should these pictures change?"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from headsculpt.guidance.prompts import ViewPrompts, landmark_scale
+from headsculpt.guidance.score import ScoreSettings, distillation_loss, sample_timesteps, score_gradient
+from headsculpt.packs.pack import Pack
+from headsculpt.render.landmark_map import landmark_maps
+from headsculpt.stages.views import Views
+
+
+class Distillation:
+    """Landmark-guided score distillation (Eq. 5) for one head, one prompt and one pack."""
+
+    def __init__(
+        self,
+        pack: Pack,
+        prompts: ViewPrompts,
+        landmarks: np.ndarray,
+        settings: ScoreSettings,
+        generator: torch.Generator,
+    ) -> None:
+        """landmarks: the chosen head's MediaPipe points [478, 3], head space."""
+        self.pack = pack
+        self.prompts = prompts
+        self.landmarks = torch.as_tensor(landmarks, dtype=torch.float32)
+        self.settings = settings
+        self.generator = generator
+
+    def picture_loss(self, pictures: Tensor, views: Views, progress: float) -> Tensor:
+        """A loss whose gradient on the latents of these pictures [B, 3, H, W] is the score's.
+
+        progress: share of the stage that is done, 0 … 1.
+        """
+        size = self.pack.spec.image_size
+        if pictures.shape[-1] != size:
+            pictures = F.interpolate(pictures, size=(size, size), mode="bilinear", antialias=pictures.shape[-1] > size)
+        return self.latent_loss(self.pack.codec.encode(pictures), views, progress)
+
+    def latent_loss(self, latents: Tensor, views: Views, progress: float) -> Tensor:
+        """The same for pictures that are latents [B, C, h, w] already."""
+        pack, count, device = self.pack, len(latents), latents.device
+        t = sample_timesteps(self.settings, progress, count, len(pack.alphas_cumprod), self.generator).to(device)
+        noise = torch.randn(latents.shape, generator=self.generator).to(device)
+        score = score_gradient(
+            pack,
+            latents,
+            self.prompts.positive(views.azimuth, views.elevation, views.close_up),
+            self.prompts.negative(views.azimuth, views.elevation),
+            landmark_maps(self.landmarks, views.camera.resized(pack.spec.image_size)).to(device),
+            landmark_scale(pack.spec.views, views.azimuth).to(device),
+            t,
+            noise,
+            self.settings,
+        )
+        # a mean over views and latent pixels, so that the weights of other losses hold for any batch and size
+        return distillation_loss(latents, score.gradient) / (count * latents.shape[-1] * latents.shape[-2])

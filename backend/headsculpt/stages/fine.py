@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fine stage: a tetrahedral surface, rasterised, with the colour field carried over (Sec. 3.1 (2))."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headsculpt.mesh import Mesh
+from headsculpt.render.antialias import antialias
+from headsculpt.render.camera import Camera
+from headsculpt.render.raster import interpolate, rasterize
+from headsculpt.render.shading import shade
+from headsculpt.shape.distance import FIELD_BOUND, sample_grid, signed_distance_grid
+from headsculpt.shape.field import RadianceField
+from headsculpt.shape.tetrahedra import TetrahedralGrid, marching_tetrahedra
+from headsculpt.stages.distillation import Distillation
+from headsculpt.stages.monitor import Monitor
+from headsculpt.stages.normals import vertex_normals
+from headsculpt.stages.settings import FineSettings
+from headsculpt.stages.views import Views, ViewSampler
+
+STAGE = "Refining the surface"
+CLAMP = 2.0
+"""Signed distances in cells are kept within ± this: beyond, their size carries no information."""
+
+
+class TetrahedralSurface(nn.Module):
+    """A surface as signed distances s_i and offsets Δv_i at the vertices of a tetrahedral grid.
+
+    Only tetrahedra near the starting surface are kept; where nothing can change there is nothing to compute.
+    Distances are in cells, offsets in half cells through tanh, so that no tetrahedron can turn over.
+    """
+
+    def __init__(self, mesh: Mesh, resolution: int) -> None:
+        super().__init__()
+        distance = signed_distance_grid(mesh.vertices, mesh.triangles, min(resolution + 1, 129))
+        self.grid = TetrahedralGrid.band(distance, resolution, FIELD_BOUND)
+        self.cell = 2 * FIELD_BOUND / resolution
+        start = sample_grid(torch.from_numpy(distance), self.grid.vertices) / self.cell
+        self.start: Tensor
+        self.register_buffer("start", start.clamp(-CLAMP, CLAMP))
+        self.distance = nn.Parameter(self.start.clone())
+        self.offset = nn.Parameter(torch.zeros_like(self.grid.vertices))
+
+    def mesh(self) -> tuple[Tensor, Tensor]:
+        """Vertices [V, 3] and triangles int64 [T, 3], differentiable in both parameters."""
+        positions = self.grid.vertices + 0.5 * self.cell * torch.tanh(self.offset)
+        return marching_tetrahedra(positions, self.distance, self.grid)
+
+    @torch.no_grad()
+    def surface(self) -> Mesh:
+        """The mesh as it is now, without colours."""
+        vertices, triangles = self.mesh()
+        return Mesh(vertices.numpy(), triangles.numpy().astype(np.int32))
+
+    def roughness(self) -> Tensor:
+        """Mean squared change of the distances' Laplacian against the start: smooth changes cost nothing."""
+        return (self.grid.laplacian(self.distance - self.start) ** 2).mean()
+
+
+def run_fine(
+    surface: TetrahedralSurface,
+    field: RadianceField,
+    distillation: Distillation,
+    sampler: ViewSampler,
+    settings: FineSettings,
+    monitor: Monitor,
+) -> int:
+    """Optimises the surface and the colours in place. Returns the number of steps done."""
+    optimizer = torch.optim.Adam(
+        [
+            {"params": surface.parameters(), "lr": settings.learning_rate_shape},
+            {"params": field.parameters(), "lr": settings.learning_rate_color},
+        ],
+        betas=(0.9, 0.99),
+        eps=1e-15,
+    )
+    for step in range(settings.steps):
+        views = sampler.sample(settings.picture)
+        vertices, triangles = surface.mesh()
+        pictures = render_surface(vertices, triangles, field, views)
+        loss = distillation.picture_loss(pictures, views, step / settings.steps)
+        loss = loss + settings.weight_smooth_shape * surface.roughness()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if monitor.after_step(STAGE, step + 1, settings.steps, lambda: colored_mesh(surface, field)):
+            return step + 1
+    return settings.steps
+
+
+def render_surface(vertices: Tensor, triangles: Tensor, field: RadianceField, views: Views) -> Tensor:
+    """Lit pictures [B, 3, H, W] of the mesh; the colour field is asked at each pixel's point of the surface."""
+    normals = vertex_normals(vertices, triangles)
+    return torch.stack(
+        [_render_view(vertices, triangles, normals, field, views, index) for index in range(len(views.camera))]
+    )
+
+
+def _render_view(
+    vertices: Tensor, triangles: Tensor, normals: Tensor, field: RadianceField, views: Views, index: int
+) -> Tensor:
+    camera: Camera = views.camera[index]
+    pixels, depth = camera.project(vertices)
+    pixels, depth = pixels[0], depth[0]
+    ids, bary = rasterize(pixels, depth, triangles, camera.height, camera.width)
+    surface = interpolate(torch.cat([vertices, normals], 1), triangles, ids, bary)
+    seen = ids.reshape(-1) >= 0
+    points, shading_normals = surface.view(-1, 6)[seen].split(3, dim=1)
+    shading_normals = nn.functional.normalize(shading_normals, dim=1)
+    color = shade(field.color(points), shading_normals, views.light[index], views.ambient[index])
+    picture = views.background[index].expand(len(seen), 3).clone()
+    picture[seen] = color
+    picture = antialias(picture.view(camera.height, camera.width, 3), ids, pixels, depth, triangles)
+    return picture.permute(2, 0, 1)
+
+
+@torch.no_grad()
+def colored_mesh(surface: TetrahedralSurface, field: RadianceField) -> Mesh:
+    """The surface as it is, with the field's colours at its vertices."""
+    bare = surface.surface()
+    return Mesh(bare.vertices, bare.triangles, field.color(torch.from_numpy(bare.vertices)).numpy())

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a stage tells the outside world where it is, and hears that it should end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from headsculpt.mesh import Mesh
+
+
+class Monitor(Protocol):
+    """Called after every step. It may look at the mesh, but never changes what the stage computes."""
+
+    def after_step(self, stage: str, step: int, steps: int, mesh: Callable[[], Mesh]) -> bool:
+        """Report that `step` of `steps` is done; `mesh` extracts the present surface, at a cost.
+
+        Returns True when the stage should end now and keep what there is.
+        Raises errors.Cancelled when the job should end and keep nothing.
+        """
+        ...
+
+
+class SilentMonitor:
+    """A monitor for callers who want only the result."""
+
+    def after_step(self, stage: str, step: int, steps: int, mesh: Callable[[], Mesh]) -> bool:
+        return False

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can be set of the two stages. Defaults are the paper's (Table 2) where it names a value."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from headsculpt.guidance.score import ScoreSettings
+from headsculpt.shape.field import FieldSettings
+from headsculpt.shape.occupancy import OccupancySettings
+from headsculpt.stages.views import ViewSettings
+
+
+@dataclass(frozen=True)
+class CoarseSettings:
+    """The radiance field and its optimisation (Sec. 3.1, 3.2)."""
+
+    steps: int = 7000
+    """Optimiser steps (paper's text and the authors' code; Table 2 says 70k)."""
+    resolutions: tuple[tuple[float, int], ...] = ((0.0, 64),)
+    """(share of the steps done, picture size in pixels): the size from that share on (paper: 64 throughout)."""
+    samples: int = 64
+    """Samples along a ray, all of them in occupied space (the paper's 1024 go over the whole box)."""
+    warmup_steps: int = 2000
+    """Steps in which normals and opacity stand for the latent (authors' code; needs a latent of 4 channels)."""
+    learning_rate_grid: float = 1e-2
+    """Adam's rate for the hash grid (authors' code; the paper's table says 1e-3)."""
+    learning_rate_mlp: float = 1e-3
+    """Adam's rate for the field's MLP (paper)."""
+    weight_residual: float = 0.0
+    """Squared density residual near the surface: keeps the shape to the chosen head where the prompt asks nothing."""
+    weight_smooth_normals: float = 0.0
+    """Squared differences of neighbouring pixels' normals: takes out bumps."""
+    weight_predicted_normals: float = 0.1
+    """Predicted against depth normals, both ways: smooth predicted normals draw the surface smooth."""
+    weight_entropy: float = 5e-4
+    """Entropy of each ray's opacity, ramped up over the stage (authors' code)."""
+    open_levels: float = 0.0
+    """Share of the steps over which the hash grid's fine levels open, coarse to fine; 0: all open from the start."""
+    extraction_resolution: int = 128
+    """Cells along a side of the grid that the final surface is extracted on."""
+    field: FieldSettings = dataclasses.field(default_factory=FieldSettings)
+    occupancy: OccupancySettings = dataclasses.field(default_factory=OccupancySettings)
+    views: ViewSettings = dataclasses.field(default_factory=ViewSettings)
+    score: ScoreSettings = dataclasses.field(default_factory=ScoreSettings)
+
+
+@dataclass(frozen=True)
+class FineSettings:
+    """The tetrahedral surface and its optimisation (Sec. 3.1 (2))."""
+
+    steps: int = 5000
+    """Optimiser steps (paper's text and the authors' code; Table 2 says 50k)."""
+    resolution: int = 256
+    """Cells along a side of the cube that is cut into tetrahedra (authors' code)."""
+    picture: int = 512
+    """Size of the rasterised pictures in pixels (paper)."""
+    learning_rate_shape: float = 1e-2
+    """Adam's rate for s_i (in cells) and for the offsets (in half cells) (paper)."""
+    learning_rate_color: float = 1e-3
+    """Adam's rate for the colour field that goes on from the coarse stage (paper)."""
+    weight_smooth_shape: float = 0.2
+    """Squared change of the signed distances' Laplacian against the starting surface (authors' code: Laplacian .2)."""
+    views: ViewSettings = dataclasses.field(default_factory=ViewSettings)
+    score: ScoreSettings = dataclasses.field(default_factory=ScoreSettings)
+
+
+@dataclass(frozen=True)
+class FinishSettings:
+    """What is made of the fine surface."""
+
+    triangles: int = 40_000
+    """Triangles of the result at most."""
+    texture: int = 2048
+    """Side of the textures in pixels."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """All settings of a job."""
+
+    coarse: CoarseSettings = dataclasses.field(default_factory=CoarseSettings)
+    fine: FineSettings = dataclasses.field(default_factory=FineSettings)
+    finish: FinishSettings = dataclasses.field(default_factory=FinishSettings)

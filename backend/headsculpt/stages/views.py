@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which cameras, lights and backgrounds a step of the optimisation sees: those that the pack was trained with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headsculpt.packs.spec import CameraRange, PackSpec
+from headsculpt.render.camera import Camera
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """How the views of a step are drawn."""
+
+    batch: int = 4
+    """Views a step (paper: 4)."""
+    front_share: float = 0.0
+    """Share of whole-head views that are drawn around the front (σ 25°) instead of evenly around the head."""
+    close_up_share: float = 0.0
+    """Share of steps whose views are close-ups of the face, where the pack has such cameras."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """A batch of B views.
+
+    camera: B cameras; azimuth, elevation: [B], degrees, azimuth in [−180, 180); close_up: whether they look at the face
+    alone; light: [B, 3], unit, world, towards the light; ambient: [B]; background: [B, 3] sRGB.
+    """
+
+    camera: Camera
+    azimuth: Tensor
+    elevation: Tensor
+    close_up: bool
+    light: Tensor
+    ambient: Tensor
+    background: Tensor
+
+
+class ViewSampler:
+    """Draws the views of each step.
+
+    Whole-head views are stratified over the azimuth: a batch of B is B directions 360°/B apart with jitter, so that no
+    side of the head waits long for its turn (facts.md; the paper's batch of 4 is front, back, left, right).
+    """
+
+    def __init__(self, spec: PackSpec, settings: ViewSettings, generator: np.random.Generator) -> None:
+        self.spec = spec
+        self.settings = settings
+        self.random = generator
+
+    def sample(self, size: int) -> Views:
+        """The next batch, `size` pixels a side."""
+        close_up = self.spec.close_up
+        if close_up is not None and self.random.random() < self.settings.close_up_share:
+            return self._views(close_up, self._close_up_azimuths(close_up), size)
+        return self._views(self.spec.cameras, self._whole_azimuths(), size)
+
+    def _whole_azimuths(self) -> np.ndarray:
+        count, random = self.settings.batch, self.random
+        step = 360.0 / count
+        azimuth = random.uniform(0, 360) + step * (np.arange(count) + random.uniform(-0.25, 0.25, count))
+        front = random.random(count) < self.settings.front_share
+        azimuth = np.where(front, random.normal(0, 25, count), azimuth)
+        return wrap_degrees(azimuth)
+
+    def _close_up_azimuths(self, cameras: CameraRange) -> np.ndarray:
+        """Even over the range, one in each of B equal parts of it."""
+        count, limit = self.settings.batch, cameras.azimuth_limit
+        part = (np.arange(count) + self.random.random(count)) / count
+        return limit * (2 * part - 1)
+
+    def _views(self, cameras: CameraRange, azimuth: np.ndarray, size: int) -> Views:
+        random, count = self.random, len(azimuth)
+        elevation = random.uniform(*cameras.elevation, count)
+        target = np.asarray(cameras.target) + random.uniform(-cameras.target_jitter, cameras.target_jitter, (count, 3))
+        camera = Camera.orbit(
+            as_tensor(azimuth),
+            as_tensor(elevation),
+            as_tensor(random.uniform(*cameras.radius, count)),
+            as_tensor(random.uniform(*cameras.fov, count)),
+            size,
+            as_tensor(target),
+        )
+        return Views(
+            camera, as_tensor(azimuth), as_tensor(elevation), cameras is self.spec.close_up, *self._studio(camera)
+        )
+
+    def _studio(self, camera: Camera) -> tuple[Tensor, Tensor, Tensor]:
+        """Light directions [B, 3] in the world, ambient shares [B], backgrounds [B, 3]."""
+        random, count, lights = self.random, len(camera), self.spec.lights
+        direction = as_tensor(random.normal(lights.direction_mean, lights.direction_std, (count, 3)))
+        direction = torch.nn.functional.normalize(direction, dim=1)
+        world = (camera.rotation.transpose(1, 2) @ direction[..., None])[..., 0]
+        ambient = as_tensor(random.uniform(*lights.ambient, count))
+        tint = self.spec.backgrounds.tint
+        grey = random.uniform(*self.spec.backgrounds.grey, (count, 1)) * random.uniform(1 - tint, 1, (count, 3))
+        return world, ambient, as_tensor(grey)
+
+
+def wrap_degrees(angle: np.ndarray) -> np.ndarray:
+    """Angles in degrees brought to [−180, 180)."""
+    return (angle + 180.0) % 360.0 - 180.0
+
+
+def as_tensor(values: np.ndarray) -> Tensor:
+    return torch.as_tensor(np.asarray(values), dtype=torch.float32)
