@@ -78,19 +78,18 @@ def read_glb(path: Path) -> TexturedMesh:
     scene = trimesh.load_scene(path, process=False)
     if len(scene.geometry) != 1:
         raise ValueError(f"{path.name} holds {len(scene.geometry)} meshes, not one")
-    mesh = scene.to_mesh()
-    base_color, normal_map = (
-        np.asarray(image.convert("RGB"))
-        for image in (mesh.visual.material.baseColorTexture, mesh.visual.material.normalTexture)
-    )
+    (node,) = scene.graph.nodes_geometry
+    place, name = scene.graph[node]
+    mesh = scene.geometry[name]
+    textures = mesh.visual.material.baseColorTexture, mesh.visual.material.normalTexture
+    normals = mesh.vertex_normals @ np.linalg.inv(place[:3, :3])
     triangles = np.asarray(mesh.faces, np.int32)
     return TexturedMesh(
-        vertices=np.asarray(mesh.vertices, np.float32),
-        triangles=triangles,
-        normals=np.asarray(mesh.vertex_normals, np.float32),
-        corner_uv=np.asarray(mesh.visual.uv, np.float32)[triangles],
-        base_color=base_color,
-        normal_map=normal_map,
+        (mesh.vertices @ place[:3, :3].T + place[:3, 3]).astype(np.float32),
+        triangles,
+        (normals / np.linalg.norm(normals, axis=1, keepdims=True)).astype(np.float32),
+        np.asarray(mesh.visual.uv, np.float32)[triangles],
+        *(np.asarray(image.convert("RGB")) for image in textures),
     )
 
 

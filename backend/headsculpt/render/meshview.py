@@ -54,17 +54,19 @@ def normal_map_kernel(detail, tangents, ids, bary, normals):  # type: ignore[no-
             t = ids[row, column]
             if t < 0:
                 continue
-            tangent = np.zeros(3)
+            tx, ty, tz = np.float32(0), np.float32(0), np.float32(0)
             for corner in range(3):
-                for c in range(3):
-                    tangent[c] += bary[row, column, corner] * tangents[t, corner, c]
-            n = normals[row, column].copy()
+                weight = bary[row, column, corner]
+                tx += weight * tangents[t, corner, 0]
+                ty += weight * tangents[t, corner, 1]
+                tz += weight * tangents[t, corner, 2]
+            nx, ny, nz = normals[row, column, 0], normals[row, column, 1], normals[row, column, 2]
             sign = tangents[t, 0, 3]
-            x, y, z = 2 * detail[row, column] - 1
-            for c in range(3):
-                i, j = (c + 1) % 3, (c + 2) % 3
-                bitangent = sign * (n[i] * tangent[j] - n[j] * tangent[i])
-                normals[row, column, c] = x * tangent[c] + y * bitangent + z * n[c]
+            bx, by, bz = sign * (ny * tz - nz * ty), sign * (nz * tx - nx * tz), sign * (nx * ty - ny * tx)
+            x, y, z = 2 * detail[row, column, 0] - 1, 2 * detail[row, column, 1] - 1, 2 * detail[row, column, 2] - 1
+            normals[row, column, 0] = x * tx + y * bx + z * nx
+            normals[row, column, 1] = x * ty + y * by + z * ny
+            normals[row, column, 2] = x * tz + y * bz + z * nz
 
 
 @njit(cache=True, error_model="numpy")
