@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The heads and pictures that the pocket pack learns from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial import cKDTree
+
+from headsculpt.head.builtin import load_builtin
+from headsculpt.packs.pocket.training import noise, pictures, surface
+from headsculpt.packs.pocket.training.looks import HAIR_COLORS, SKINS, Look, Wardrobe
+from headsculpt.render.camera import Camera
+from headsculpt.render.shading import shade
+
+CROWN_TO_CHIN = 0.6
+LOOK = Look("green", "bald", "red", False, "blue", "", identity=(0.0,) * 10, seed=7)
+
+
+@pytest.fixture(scope="module")
+def wardrobe() -> Wardrobe:
+    return Wardrobe(load_builtin())
+
+
+def sphere(count: int = 24) -> tuple[np.ndarray, np.ndarray]:
+    """A latitude-longitude sphere of radius 1, counter-clockwise from outside."""
+    polar, turn = np.meshgrid(np.linspace(0, np.pi, count), np.linspace(0, 2 * np.pi, 2 * count), indexing="ij")
+    points = np.stack([np.sin(polar) * np.sin(turn), np.cos(polar), np.sin(polar) * np.cos(turn)], -1).reshape(-1, 3)
+    row, column = np.meshgrid(np.arange(count - 1), np.arange(2 * count - 1), indexing="ij")
+    a = (row * 2 * count + column).reshape(-1)
+    b, c = a + 1, a + 2 * count
+    return points.astype(np.float32), np.concatenate([np.stack([a, c, b], 1), np.stack([b, c, c + 1], 1)]).astype(
+        np.int32
+    )
+
+
+def test_farthest_hits_of_a_sphere() -> None:
+    points, triangles = sphere()
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(50, 3))
+    directions = (directions / np.linalg.norm(directions, axis=1, keepdims=True)).astype(np.float32)
+    origins = rng.uniform(-0.3, 0.3, (50, 3)).astype(np.float32)
+    hit, bary = surface.farthest_hits(origins, directions, points, triangles)
+    assert (hit >= 0).all()
+    found = (points[triangles[hit]] * bary[..., None]).sum(1)
+    along = (origins * directions).sum(1)
+    distance = -along + np.sqrt(along**2 + 1 - (origins**2).sum(1))  # closed form
+    np.testing.assert_allclose(found, origins + directions * distance[:, None], atol=0.02)
+
+
+def test_vertex_normals_of_a_sphere_point_outwards() -> None:
+    points, triangles = sphere()
+    used = np.unique(triangles[triangles[:, 0] != triangles[:, 1]])
+    normals = surface.vertex_normals(points, triangles)
+    inner = used[np.abs(points[used, 1]) < 0.95]
+    assert (normals[inner] * points[inner]).sum(1).min() > 0.99
+
+
+def test_subdivision_puts_a_vertex_in_the_middle_of_every_edge() -> None:
+    points, triangles = sphere(6)
+    fine = surface.Subdivision(len(points), triangles)
+    assert fine.triangles.shape == (4 * len(triangles), 3)
+
+    def area(p: np.ndarray, t: np.ndarray) -> np.ndarray:
+        return np.cross(p[t[:, 1]] - p[t[:, 0]], p[t[:, 2]] - p[t[:, 0]]) / 2
+
+    parts = area(fine(points), fine.triangles).reshape(4, -1, 3)
+    np.testing.assert_allclose(parts, np.broadcast_to(area(points, triangles) / 4, parts.shape), atol=1e-6)
+
+
+def test_noise_is_smooth_bounded_and_repeatable() -> None:
+    points = np.random.default_rng(0).uniform(-9, 9, (5000, 3))
+    values = noise.value_noise(points, 3.0, seed=4)
+    assert np.abs(values).max() <= 1 and values.std() > 0.2
+    assert np.array_equal(values, noise.value_noise(points, 3.0, seed=4))
+    assert not np.array_equal(values, noise.value_noise(points, 3.0, seed=5))
+    nudged = noise.value_noise(points + 1e-4, 3.0, seed=4)
+    assert np.abs(nudged - values).max() < 5e-3
+
+
+def test_pictures_obey_the_shading_law() -> None:
+    """One triangle in front of another that fills the picture: nearest wins, colour by render/shading.py."""
+    column = np.array([-50, 150, 50, 2, 14, 8], np.float32)
+    row = np.array([-50, -50, 200, 2, 2, 14], np.float32)
+    depth = np.array([2, 2, 2, 1, 1, 1], np.float32)
+    triangles = np.array([[3, 4, 5], [0, 1, 2]], np.int32)
+    colors = np.repeat(np.array([[0.8, 0.5, 0.2], [0.1, 0.9, 0.4]], np.float32), 3, 0)
+    normals = np.repeat(np.array([[0, 0, 1], [0.6, 0, 0.8]], np.float32), 3, 0)
+    light, ambient = np.array([0, 0.6, 0.8], np.float32), 0.4
+    picture = surface.lit_picture(
+        column, row, depth, triangles, colors, normals, light, ambient, np.ones(3, np.float32), 32
+    )
+    expected = shade(torch.tensor(colors[[0, 3]]), torch.tensor(normals[[0, 3]]), torch.tensor(light), ambient).numpy()
+    np.testing.assert_allclose(picture[20, 20], expected[0], atol=1e-5)
+    np.testing.assert_allclose(picture[6, 8], expected[1], atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_pictures(wardrobe: Wardrobe) -> None:
+    spec = pictures.pack_spec()
+
+    def take(seed: int) -> list[tuple[np.ndarray, np.ndarray, pictures.Record]]:
+        return list(pictures.take_many(wardrobe, 1, spec, np.random.default_rng(seed)))
+
+    first, second, other = take(3), take(3), take(4)
+    assert len(first) == pictures.VIEWS_PER_LOOK
+    for (picture, landmarks, record), (again, same, equal) in zip(first, second, strict=True):
+        assert np.array_equal(picture, again) and np.array_equal(landmarks, same) and record == equal
+    assert not np.array_equal(first[0][0], other[0][0])
+
+
+def hair_height(wardrobe: Wardrobe, look: Look) -> float:
+    """95th percentile over the scalp of how far the dressed head stands off the bare one, in heads."""
+    bare = wardrobe.dress(replace(look, style="bald"))
+    dressed = wardrobe.dress(look)
+    scalp = bare.vertices[: len(wardrobe.rest)][wardrobe.scalp > 0.02]
+    distance, nearest = cKDTree(scalp).query(dressed.vertices)
+    highest = np.zeros(len(scalp))
+    np.maximum.at(highest, nearest, distance)
+    return float(np.percentile(highest, 95)) / CROWN_TO_CHIN
+
+
+@pytest.mark.parametrize(
+    ("style", "least", "most"), [("mohawk", 0.12, 0.4), ("afro", 0.12, 0.4), ("short", 0.02, 0.12)]
+)
+def test_hair_is_shape(wardrobe: Wardrobe, style: str, least: float, most: float) -> None:
+    assert least < hair_height(wardrobe, replace(LOOK, style=style)) < most
+
+
+def test_long_hair_falls_below_the_jaw_at_the_back_and_leaves_the_face_free(wardrobe: Wardrobe) -> None:
+    head = wardrobe.dress(replace(LOOK, style="long"))
+    shell = np.unique(head.triangles[head.triangles.max(1) >= len(wardrobe.rest)])
+    hair = head.vertices[shell[shell >= len(wardrobe.rest)]]
+    assert hair[hair[:, 2] < -0.1][:, 1].min() < -0.28
+    face = (np.abs(hair[:, 0]) < 0.08) & (hair[:, 2] > 0.15) & (hair[:, 1] < 0.05)
+    assert not face.any()
+
+
+def test_a_bald_head_without_a_beard_is_the_head_itself(wardrobe: Wardrobe) -> None:
+    from headsculpt.head.model import Head
+
+    head = wardrobe.dress(LOOK)
+    model = wardrobe.model
+    bare = Head.from_vertices(model, model.posed(LOOK.identity)).vertices
+    assert np.array_equal(head.vertices[: len(bare)], bare)
+    assert len(head.vertices) == len(wardrobe.rest)
+
+
+def test_a_beard_is_shape_below_the_chin_and_nothing_above_the_nose(wardrobe: Wardrobe) -> None:
+    bare, bearded = wardrobe.dress(LOOK), wardrobe.dress(replace(LOOK, beard=True))
+    grown = np.linalg.norm(bearded.vertices - bare.vertices, axis=1)
+    assert grown.max() > 0.08 * CROWN_TO_CHIN
+    assert bearded.vertices[grown > 0.02][:, 1].min() < -0.32
+    above = wardrobe.rest[:, 1] > wardrobe.anatomy.eye + 0.02
+    assert grown[above].max() == 0
+
+
+def test_colors_are_where_the_words_say(wardrobe: Wardrobe) -> None:
+    head = wardrobe.dress(replace(LOOK, style="mohawk", beard=True))
+    cheek = np.linalg.norm(wardrobe.rest - wardrobe.anatomy.landmarks[50], axis=1).argmin()
+    np.testing.assert_allclose(head.colors[cheek], SKINS["green"], atol=0.12)
+    np.testing.assert_allclose(head.colors[len(wardrobe.rest) :].mean(0), HAIR_COLORS["red"], atol=0.12)
+    for side in (468, 473):
+        near = np.linalg.norm(wardrobe.rest - wardrobe.anatomy.landmarks[side], axis=1).argsort()[:250]
+        eyes = np.array([color for color in head.colors[near] if color.max() > 0.1])
+        assert (eyes[:, 2] > eyes[:, 0]).any()  # blue irises beside the black pupils
+
+
+def test_cameras_frame_head_and_face(wardrobe: Wardrobe) -> None:
+    """Crown to chin fills 37 to 53 % of a whole picture and 73 to 105 % of a close-up; hair has room."""
+    spec, rng = pictures.pack_spec(), np.random.default_rng(0)
+    assert spec.close_up is not None
+    axis = torch.tensor([[0, 0.3, 0.0], [0, -0.3, 0.0]])
+    for law, low, high in ((spec.cameras, 0.36, 0.54), (spec.close_up, 0.72, 1.06)):
+        level = replace(law, elevation=(0.0, 0.0))
+        shares = []
+        for _ in range(40):
+            camera = pictures.draw_camera(level, float(rng.uniform(-180, 180)), 128, rng)
+            pixels = camera.project(axis)[0][0]
+            shares.append(float((pixels[1, 1] - pixels[0, 1]) / 128))
+        assert low < min(shares) and max(shares) < high
+    tall = torch.from_numpy(wardrobe.dress(replace(LOOK, style="mohawk")).vertices)
+    azimuth, elevation, radius, fov = torch.tensor([0.0, 0.0, spec.cameras.radius[0], spec.cameras.fov[1]])[:, None]
+    near = Camera.orbit(azimuth, elevation, radius, fov, 128)
+    assert float(near.project(tall)[0][..., 1].min()) > 0
+
+
+def test_azimuths_are_mostly_frontal_and_landmarks_fall_on_the_face(wardrobe: Wardrobe) -> None:
+    rng = np.random.default_rng(0)
+    azimuths = np.array([pictures.draw_azimuth(rng) for _ in range(4000)])
+    assert 0.60 < np.mean(np.abs(azimuths) < 60) < 0.72
+    assert np.mean(np.abs(azimuths) > 120) > 0.12
+    spec = pictures.pack_spec()
+    head = wardrobe.dress(LOOK)
+    picture, landmarks, record = pictures.take(head, LOOK, spec, rng, azimuth=0.0)
+    column, row = landmarks[[50, 280]].round().astype(int).T  # cheeks
+    assert (picture[row, column, 1] > picture[row, column, 0] + 20).all()  # green skin there
+    assert record.azimuth == 0 and landmarks[263, 0] > landmarks[33, 0]  # the subject's left is on the right
+
+
+def test_shards_are_kept_and_read_back(tmp_path: object, monkeypatch: pytest.MonkeyPatch, wardrobe: Wardrobe) -> None:
+    from pathlib import Path
+
+    folder = Path(str(tmp_path))
+    monkeypatch.setattr(pictures, "Wardrobe", lambda model: wardrobe)
+    monkeypatch.setattr(pictures, "SHARD", 1)
+    pictures.render_shards(folder, looks=2, seed=5)
+    times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert len(times) == 2
+    images, landmarks, records = pictures.load_shards(folder)
+    assert images.shape == (12, 128, 128, 3) and landmarks.shape == (12, 478, 2) and len(records) == 12
+    (folder / "shard-005-0001.npz").unlink()
+    pictures.render_shards(folder, looks=2, seed=5)
+    assert (folder / "shard-005-0000.npz").stat().st_mtime_ns == times["shard-005-0000.npz"]
+    assert np.array_equal(pictures.load_shards(folder)[0], images)
+    with pytest.raises(FileNotFoundError):
+        pictures.load_shards(folder / "nothing")
