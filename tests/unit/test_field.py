@@ -11,7 +11,7 @@ from headsculpt.shape.field import FieldSettings, RadianceField
 
 SMALL = FieldSettings(levels=4, log2_size=12, base=8, finest=64, hidden=16)
 SKULL, JAW = (np.array([0.0, 0.08, 0.0]), 0.22), (np.array([0.0, -0.16, 0.08]), 0.15)
-PICTURE = 48
+PICTURE = 32
 
 
 def analytic_distance(points: np.ndarray) -> np.ndarray:
@@ -23,7 +23,7 @@ def analytic_distance(points: np.ndarray) -> np.ndarray:
 def grid() -> np.ndarray:
     skull, jaw = (trimesh.creation.icosphere(5, radius).apply_translation(center) for center, radius in (SKULL, JAW))
     faces = np.concatenate([skull.faces, jaw.faces + len(skull.vertices)])
-    return signed_distance_grid(np.concatenate([skull.vertices, jaw.vertices]), faces, 128)
+    return signed_distance_grid(np.concatenate([skull.vertices, jaw.vertices]), faces, 96)
 
 
 def make(grid: np.ndarray, settings: FieldSettings = SMALL) -> RadianceField:
@@ -45,18 +45,17 @@ def view(azimuth: float, steps: int) -> tuple[np.ndarray, float]:
     return points, 2 * FIELD_BOUND / steps
 
 
-@pytest.mark.parametrize("azimuth", [0.0, 1.0])
-@pytest.mark.parametrize("surface_width", [0.005, 0.02])
+@pytest.mark.parametrize(("azimuth", "surface_width"), [(0.0, 0.005), (1.0, 0.005), (1.0, 0.02)])
 def test_untrained_it_renders_the_priors_silhouette_and_nothing_else(
     grid: np.ndarray, azimuth: float, surface_width: float
 ) -> None:
     field = make(grid, FieldSettings(levels=4, log2_size=12, base=8, finest=64, hidden=16, surface_width=surface_width))
-    points, spacing = view(azimuth, 300)
+    points, spacing = view(azimuth, 240)
     with torch.no_grad():
         density = field.density(torch.from_numpy(points.reshape(-1, 3)).float()).view(points.shape[:3])
     opacity = 1 - torch.exp(-density.sum(dim=-1) * spacing).numpy()
 
-    fine, fine_spacing = view(azimuth, 1500)
+    fine, fine_spacing = view(azimuth, 1000)
     distance = analytic_distance(fine)
     tau = 1 / (surface_width * (1 + np.exp(distance / surface_width)))  # Eq. 3
     expected = 1 - np.exp(-tau.sum(axis=-1) * fine_spacing)
@@ -91,7 +90,7 @@ def test_it_learns_to_grow_to_carve_and_to_take_colour(
     grid: np.ndarray, place: tuple[float, float, float], wanted: float
 ) -> None:
     field = make(grid, FieldSettings(levels=4, log2_size=12, base=8, finest=64, hidden=32, density_gain=20))
-    points = torch.tensor(place) + 0.004 * torch.randn(200, 3, generator=torch.Generator().manual_seed(2))
+    points = torch.tensor(place) + 0.004 * torch.randn(50, 3, generator=torch.Generator().manual_seed(2))
     red = torch.tensor([0.9, 0.1, 0.1])
     optimizer = torch.optim.Adam(field.parameters(), lr=3e-3, eps=1e-15)
     before = field.density(points).detach()

@@ -151,6 +151,14 @@ def test_a_band_is_closed_where_the_shape_leaves_the_cube() -> None:
     assert float(volume(vertices, triangles)) == pytest.approx(math.pi * 0.2**2 * 1.5, rel=0.05)
 
 
+def test_a_band_of_a_function_that_jumps_is_closed() -> None:
+    """As a level set is that was only asked for near the chosen head: ±1 elsewhere."""
+    level = np.where(ball_grid(0.4, 25) < 0, -1, 1).astype(np.float32)
+    band = TetrahedralGrid.band(level, 24)
+    sdf = torch.where(band.vertices.norm(dim=1) < 0.4, -1.0, 1.0)
+    assert_closed_and_manifold(*marching_tetrahedra(band.vertices, sdf, band))
+
+
 def test_the_laplacian_is_zero_on_linear_functions_and_the_mean_bend_of_others() -> None:
     inner = FULL.border == 0
     slope = torch.tensor([1.0, -2.0, 0.5])

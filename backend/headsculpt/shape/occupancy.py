@@ -58,7 +58,7 @@ class OccupancyGrid:
         self.mask = self._shell | self._grown()
 
     def sampled(self, points: torch.Tensor) -> torch.Tensor:
-        """Which points [N, 3] lie in a cell that rays sample, bool [N]; points off the cube belong to its outer cells."""
+        """Which points [N, 3] lie in a cell that rays sample, bool [N]; those off the cube take its outer cells."""
         cell = ((points + FIELD_BOUND) / self.cell).long().clamp(0, self.mask.shape[0] - 1)
         return self.mask[cell[:, 0], cell[:, 1], cell[:, 2]]
 
