@@ -18,14 +18,15 @@ from scipy.sparse import csr_matrix, vstack
 from scipy.spatial import cKDTree
 
 from .builtin import MASK_PREFIX, PATH
-from .derivation import eyeball, layout, regions, source
+from .derivation import eyeball, layout, lids, regions, source
 from .derivation.collapse import Loop, collapse
-from .derivation.quadmesh import Indices, border_loops
+from .derivation.quadmesh import Indices, between_rings, border_loops
 from .derivation.surface import Floats
 from .landmarks import COUNT
 
 TARGET_VERTICES = 6000  # skin, mouth bag and eye sockets
 IDENTITIES = 60
+LID_RINGS = (0, 2)  # the margin of a lid and the rim before it: counted from the lid's border, these quads stay
 METRES = 0.01  # ICT counts in centimetres
 
 # Apple's names in ICT's words; ICT splits two of them into a left and a right half
@@ -94,13 +95,21 @@ def cluster_means(owner: Indices, kept: Indices, loops: list[Indices], count: in
 def derive(ict: source.Source) -> dict[str, np.ndarray]:
     """The arrays of the built-in head's file, without landmarks."""
     lips, left_lids, right_lids = feature_loops(ict.quads)
-    lids = np.concatenate([left_lids, right_lids])
+    both_lids = np.concatenate([left_lids, right_lids])
     loops = [Loop(lips, 50), Loop(left_lids, 34), Loop(right_lids, 34)]
     positions = ict.vertices[: source.HEAD_VERTICES]
-    quads, owner = collapse(ict.quads, positions, ict.mirror, spacing(ict, lips, lids), loops, TARGET_VERTICES)
+    rims = [
+        between_rings(ict.quads[source.SKIN_QUADS], loop, ring)
+        for loop in (left_lids, right_lids)
+        for ring in LID_RINGS
+    ]
+    quads, owner = collapse(
+        ict.quads, positions, ict.mirror, spacing(ict, lips, both_lids), loops, np.concatenate(rims), TARGET_VERTICES
+    )
     kept, flat = np.unique(quads, return_inverse=True)
     quads = flat.reshape(quads.shape)
-    skin = cluster_means(owner, kept, [lips, left_lids, right_lids], len(ict.vertices))
+    ends = [lips, left_lids, right_lids, border_loops(ict.quads)[0]]
+    skin = cluster_means(owner, kept, ends, len(ict.vertices))
     eyes = [
         eyeball.build(ict.vertices, shell, ict.faces[source.EYE_QUADS])
         for shell in (source.LEFT_EYE_VERTICES, source.RIGHT_EYE_VERTICES)
@@ -110,15 +119,18 @@ def derive(ict: source.Source) -> dict[str, np.ndarray]:
     starts = np.cumsum([len(kept), eyes[0].weights.shape[0]])
     all_quads = np.concatenate([quads, *(eye.quads + start for eye, start in zip(eyes, starts, strict=True))])
     part = np.digitize(kept, [source.BAG_VERTICES.start, source.SOCKET_VERTICES.start])  # 0 skin, 1 bag, 2 sockets
+    skin_quads = quads[(part[quads] == 0).all(1)]
+    seams = [np.unique(np.searchsorted(kept, owner[loop])) for loop in (left_lids, right_lids)]
     masks = all_masks(ict, neutral, part, eyes, positions[left_lids])
-    uv, quad_uv = texture_coordinates(quads, neutral[: len(kept)], part, eyes)
+    mirror = np.searchsorted(kept, owner[ict.mirror[kept]])
+    uv, quad_uv = texture_coordinates(quads, neutral[: len(kept)], part, mirror, eyes)
     return {
         "vertices": (neutral * METRES).astype(np.float32),
         "quads": all_quads.astype(np.uint16),
         "uv": uv.astype(np.float32),
         "quad_uv": quad_uv.astype(np.uint16),
         "identity": np.stack([weights @ d * METRES for d in ict.identity[:IDENTITIES]]).astype(np.float16),
-        "expression": expressions(ict, weights, eyes, starts).astype(np.float16),
+        "expression": expressions(ict, weights, eyes, starts, skin_quads, seams).astype(np.float16),
         "expression_names": np.array(APPLE),
         **{MASK_PREFIX + name: np.round(mask * 255).astype(np.uint8) for name, mask in masks.items()},
     }
@@ -149,14 +161,23 @@ def all_masks(
     return masks
 
 
-def expressions(ict: source.Source, weights: csr_matrix, eyes: list[eyeball.Eyeball], starts: Indices) -> Floats:
-    """Apple's expressions [E, V, 3] in metres; ICT's eyeballs do not turn, so their turns are made here."""
+def expressions(
+    ict: source.Source,
+    weights: csr_matrix,
+    eyes: list[eyeball.Eyeball],
+    starts: Indices,
+    skin_quads: Indices,
+    lid_loops: list[Indices],
+) -> Floats:
+    """Apple's expressions [E, V, 3] in metres. ICT's lids do not quite meet and its eyeballs do not turn; ours do."""
     result = np.stack(
         [weights @ sum(ict.expression[term] for term in ict_terms(name, ict.expression)) for name in APPLE]
     )
     neutral = weights @ ict.vertices
-    for side, eye, start in zip(("Left", "Right"), eyes, starts, strict=True):
+    for side, loop, eye, start in zip(("Left", "Right"), lid_loops, eyes, starts, strict=True):
         mine = slice(start, start + len(eye.angle))
+        blink = result[APPLE.index(f"eyeBlink{side}")]
+        blink[:] = lids.close(blink, neutral, skin_quads, loop, neutral[mine], eye.centre)
         for word, (yaw, pitch) in eyeball.looks(side).items():
             turned = eyeball.turn(neutral[mine], eye.centre, yaw, pitch)
             result[APPLE.index(f"eyeLook{word}{side}"), mine] = turned - neutral[mine]
@@ -164,36 +185,33 @@ def expressions(ict: source.Source, weights: csr_matrix, eyes: list[eyeball.Eyeb
 
 
 def texture_coordinates(
-    quads: Indices, vertices: Floats, part: Indices, eyes: list[eyeball.Eyeball]
+    quads: Indices, vertices: Floats, part: Indices, mirror: Indices, eyes: list[eyeball.Eyeball]
 ) -> tuple[Floats, Indices]:
-    """uv [U, 2] in the unit square and the quads' indices into it; one island each for the skin (cut along the back of
-    the head), the mouth bag, the two sockets and the two eyeballs."""
+    """uv [U, 2] in the unit square and the quads' indices into it, eyeballs last; an island for each part."""
     quad_part = part[quads].max(1)
-    seam = layout.back_seam(quads[quad_part == 0], vertices)
-    cut = layout.cut(quads, vertices, seam)
-    corner = np.concatenate([vertices, vertices[seam[:-1]]])
-    used, flat = layout.disc(cut, corner, border_loops(cut)[0])
-    uv = np.zeros((len(corner), 2))
-    uv[used] = 0.5 + 0.49 * flat
-    islands, indices = [uv], [cut[quad_part == 0]]
-    total = len(uv)
-    for number, side, (u, v) in ((1, 0, (0.07, 0.93)), (2, 1, (0.93, 0.97)), (2, -1, (0.97, 0.93))):
-        chosen = quads[(quad_part == number) & ((side == 0) | (vertices[quads, 0].mean(1) * side > 0))]
-        used, flat = layout.disc(chosen, vertices, border_loops(chosen)[0])
-        islands.append([u, v] + (0.06 if number == 1 else 0.02) * flat)
-        indices.append(np.searchsorted(used, chosen) + total)
+    skin_count = int((part == 0).sum())
+    quad_uv = np.empty_like(quads)
+    island, quad_uv[quad_part == 0] = layout.skin_island(
+        quads[quad_part == 0], vertices[:skin_count], mirror[:skin_count]
+    )
+    islands, total = [island], len(island)
+    left = vertices[quads, 0].mean(1) > 0
+    left_place, right_place = layout.SOCKET_PLACES
+    for chosen, (centre, radius) in (
+        (quad_part == 1, layout.BAG_PLACE),
+        ((quad_part == 2) & left, left_place),
+        ((quad_part == 2) & ~left, right_place),
+    ):
+        used, flat = layout.disc(quads[chosen], vertices)
+        islands.append(np.array(centre) + radius * flat)
+        quad_uv[chosen] = np.searchsorted(used, quads[chosen]) + total
         total += len(used)
-    for eye, (u, v) in zip(eyes, ((0.07, 0.07), (0.93, 0.07)), strict=True):
-        islands.append([u, v] + 0.065 * eye.uv)
-        indices.append(eye.quad_uv + total)
+    eye_quads = []
+    for eye, (centre, radius) in zip(eyes, layout.EYE_PLACES, strict=True):
+        islands.append(np.array(centre) + radius * eye.uv)
+        eye_quads.append(eye.quad_uv + total)
         total += len(eye.uv)
-    # order of quads: as in the mesh
-    result = np.zeros_like(quads)
-    result[quad_part == 0], result[quad_part == 1] = indices[0], indices[1]
-    left = (quad_part == 2) & (vertices[quads, 0].mean(1) > 0)
-    right = (quad_part == 2) & (vertices[quads, 0].mean(1) < 0)
-    result[left], result[right] = indices[2], indices[3]
-    return np.concatenate(islands), np.concatenate([result, indices[4], indices[5]])
+    return np.concatenate(islands), np.concatenate([quad_uv, *eye_quads])
 
 
 def write(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -21,6 +21,7 @@ from scipy.spatial import cKDTree
 
 from . import landmarks as points_of
 from .builtin import PATH, read_model
+from .derivation.quadmesh import Indices, border_loops, edges, rings
 from .derivation.surface import Floats, closest_on_triangles
 from .model import HeadModel
 
@@ -31,6 +32,16 @@ TARGET = np.array([0.0, 0.025, 0.03])
 AZIMUTHS = (-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0)
 PEOPLE = 6
 LEAST_FACING = 0.05  # cosine between normal and view below which a found point says nothing
+
+# what lies on an edge of the mesh: the chains, and how many edges from the border of the skin that edge is
+CONTOURS = (
+    ((points_of.LEFT_EYE_UPPER, points_of.LEFT_EYE_LOWER), 1),
+    ((points_of.RIGHT_EYE_UPPER, points_of.RIGHT_EYE_LOWER), 1),
+    ((points_of.LIPS_UPPER_INNER, points_of.LIPS_LOWER_INNER), 2),
+)
+
+Chosen = NDArray[np.bool_]
+Places = tuple[Indices, Floats]  # triangles [L] and barycentric coordinates [L, 3]
 
 SKINS = ((0.86, 0.67, 0.56), (0.72, 0.52, 0.40), (0.50, 0.34, 0.25))
 IRISES = ((0.30, 0.20, 0.12), (0.30, 0.42, 0.50), (0.28, 0.36, 0.22))
@@ -176,8 +187,8 @@ def mirror_images(fronts: Floats) -> NDArray[np.int64]:
     return linear_sum_assignment(cost)[1]
 
 
-def attach(points: Floats, vertices: Floats, triangles: NDArray[np.int32], chosen: NDArray[np.bool_]) -> tuple:
-    """The nearest places on the chosen triangles [T]: triangle [L] and barycentric coordinates [L, 3]."""
+def nearest_places(points: Floats, vertices: Floats, triangles: NDArray[np.int32], chosen: Chosen) -> Places:
+    """The nearest places of points [L, 3] on the chosen triangles [T]."""
     candidates = np.flatnonzero(chosen)
     corners = vertices[triangles[candidates]]
     near = cKDTree(corners.mean(1)).query(points, 40)[1]
@@ -186,30 +197,74 @@ def attach(points: Floats, vertices: Floats, triangles: NDArray[np.int32], chose
     return candidates[near[pick]], barycentric[pick]
 
 
+def places_on_edges(points: Floats, vertices: Floats, triangles: NDArray[np.int32], edge: Indices) -> Places:
+    """The nearest places of points [L, 3] on edges [E, 2] of the mesh, each as a place on a triangle beside its edge."""
+    start, along = vertices[edge[:, 0]], vertices[edge[:, 1]] - vertices[edge[:, 0]]
+    t = np.clip(((points[:, None] - start) * along).sum(-1) / (along**2).sum(-1), 0, 1)
+    nearest = np.linalg.norm(start + t[..., None] * along - points[:, None], axis=-1).argmin(1)
+    triangle, barycentric = np.empty(len(points), np.int64), np.zeros((len(points), 3))
+    for i, (a, b) in enumerate(edge[nearest]):
+        triangle[i] = np.flatnonzero((triangles == a).any(1) & (triangles == b).any(1))[0]
+        share = t[i, nearest[i]]
+        barycentric[i, triangles[triangle[i]] == a] = 1 - share
+        barycentric[i, triangles[triangle[i]] == b] = share
+    return triangle, barycentric
+
+
+def place(model: HeadModel, points: Floats) -> Places:
+    """Where on the mesh the landmarks [478, 3] lie: irises and pupils on the eyeballs, lids and the inner lips on the
+    edges that bound what is seen between them, all others where the skin is nearest."""
+    vertices, triangles, masks = model.vertices.astype(np.float64), model.triangles, model.masks
+    triangle, barycentric = nearest_places(points, vertices, triangles, (masks["skin"] > 0.5)[triangles].all(1))
+    skin = model.quads[(masks["skin"] > 0.5)[model.quads].all(1)].astype(np.int64)
+    loops = border_loops(skin)
+    for chains, ring in CONTOURS:
+        wanted = [i for chain in chains for i in chain[1:-1]]  # the corners lie beside these edges
+        away = [np.linalg.norm(vertices[loop].mean(0) - points[wanted].mean(0)) for loop in loops]
+        number = rings(skin, loops[int(np.argmin(away))], ring, len(vertices))
+        edge = edges(skin)[0]
+        edge = edge[(number[edge] == ring).all(1)]
+        triangle[wanted], barycentric[wanted] = places_on_edges(points[wanted], vertices, triangles, edge)
+    for side, pupil, iris in (
+        ("right", points_of.RIGHT_PUPIL, points_of.RIGHT_IRIS),
+        ("left", points_of.LEFT_PUPIL, points_of.LEFT_IRIS),
+    ):
+        ball = masks[f"eyeball_{side}"] > 0.5
+        pole = np.flatnonzero(ball)[0]  # eyeball.py starts there
+        triangle[pupil] = np.flatnonzero((triangles == pole).any(1))[0]
+        barycentric[pupil] = triangles[triangle[pupil]] == pole
+        edge = edges(model.quads[ball[model.quads].all(1)].astype(np.int64))[0]
+        edge = edge[np.ptp(masks["iris"][edge], axis=1) > 0.5]
+        middle = vertices[edge].mean(1)
+        for i in iris:
+            offset = points[i] - points[pupil]
+            axis = np.abs(offset[:2]).argmax()
+            outmost = edge[(middle[:, axis] * np.sign(offset[axis])).argmax()]
+            triangle[i] = np.flatnonzero(np.isin(triangles, outmost).sum(1) == 2)[0]
+            barycentric[i] = np.isin(triangles[triangle[i]], outmost) / 2
+    return triangle, barycentric
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--head", type=Path, default=PATH, help="the file to complete (default: the built-in head's)")
     path = parser.parse_args().head
     model = read_model(path)
-    vertices = model.vertices.astype(np.float64)
     found, weights, azimuths, fronts = detections(model)
     weights = from_its_side(weights, azimuths, fronts)
     points = robust_mean(found, weights)
-    spread = np.sqrt((weights[..., None] * (found - points) ** 2).sum((0, 2)) / weights.sum(0))
+    scatter = 1e3 * np.sqrt((weights[..., None] * (found - points) ** 2).sum((0, 2)) / weights.sum(0))
     print(
-        f"{len(found)} faces found of {PEOPLE * len(AZIMUTHS)}; scatter of a point: median {1e3 * np.median(spread):.1f} mm"
+        f"{len(found)} faces found of {PEOPLE * len(AZIMUTHS)}; scatter of a point: median {np.median(scatter):.1f} mm"
     )
-    other = mirror_images(fronts)
-    points = (points + points[other] * [-1, 1, 1]) / 2
-    visible = (model.masks["skin"] > 0.5)[model.triangles].all(1)
-    triangle, barycentric = attach(points, vertices, model.triangles, visible)
-    eyes = (model.masks["eyeballs"] > 0.5)[model.triangles].all(1)
-    iris = np.arange(points_of.RIGHT_PUPIL, points_of.COUNT)
-    triangle[iris], barycentric[iris] = attach(points[iris], vertices, model.triangles, eyes)
+    points = (points + points[mirror_images(fronts)] * [-1, 1, 1]) / 2
+    triangle, barycentric = place(model, points)
     with np.load(path, allow_pickle=False) as data:
         arrays = dict(data)
     arrays["landmark_triangles"] = triangle.astype(np.uint16)
     arrays["landmark_barycentric"] = barycentric.astype(np.float32)
+    moved = np.einsum("lk,lkc->lc", barycentric, model.vertices[model.triangles[triangle]]) - points
+    print(f"moved onto the mesh by {1e3 * np.median(np.linalg.norm(moved, axis=1)):.1f} mm (median)")
     np.savez_compressed(path, **arrays)
 
 

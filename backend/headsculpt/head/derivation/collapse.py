@@ -42,26 +42,30 @@ def collapse(
     mirror: Indices,
     spacing: NDArray[np.float64],
     loops: list[Loop],
+    guarded: Indices,
     target: int,
 ) -> tuple[Indices, Indices]:
     """Collapse strips until at most `target` vertices are left.
 
     quads [Q, 4] of an open disc; vertices [V, 3]; mirror [V]: each vertex's mirror image; spacing [V]: the length an
-    edge may have there. A strip's width is the cubic mean of its edges' lengths by the spacing: the few long
+    edge may have there; guarded [G, 2]: edges whose strips stay. A strip's width is the cubic mean of its edges' lengths by the spacing: the few long
     ones count most, so that no strip is taken for its narrow end. Returns the quads left, and for each vertex [V] the
     one it was merged into.
     """
     owner = np.arange(len(vertices))
+    count = len(vertices)
     position, weight = vertices.copy(), np.ones(len(vertices))
     while len(np.unique(quads)) > target:
         edge, side, _ = edges(quads)
         strip = polychords(side, len(edge))
         length = np.linalg.norm(position[edge[:, 0]] - position[edge[:, 1]], axis=1) / spacing[edge].mean(1)
         width = np.cbrt(np.bincount(strip, length**3) / np.bincount(strip))
+        kept = np.sort(owner[guarded], 1) @ [count, 1]
+        width[strip[np.isin(edge @ [count, 1], kept)]] = np.inf
         image = _mirrored_strips(edge, strip, mirror)
-        for candidate in np.argsort(width, kind="stable"):
+        for candidate in np.argsort(width, kind="stable")[: np.isfinite(width).sum()]:
             crossed = (strip == candidate) | (strip == image[candidate])
-            merged = _merge(quads, edge[crossed], crossed[side].any(1), len(vertices), loops, owner)
+            merged = _merge(quads, edge[crossed], crossed[side].any(1), count, loops, owner)
             if merged is not None:
                 break
         else:

@@ -18,7 +18,7 @@ SEGMENTS = 24
 RINGS = (3.5, 7.0, 8.0, 11.0, 15.0, 19.5, 22.0, 26.0, 31.0, 38.0, 48.0, 62.0, 78.0, 95.0, 112.0, 130.0, 150.0)
 PUPIL = (7.0, 8.0)  # degrees from the axis: full, none
 IRIS = (19.5, 22.0)
-LOOK_UP, LOOK_DOWN, LOOK_IN, LOOK_OUT = 25.0, 30.0, 30.0, 30.0  # degrees at weight 1
+LOOK_UP, LOOK_DOWN, LOOK_IN, LOOK_OUT = 20.0, 22.0, 28.0, 28.0  # degrees at weight 1
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _quads() -> Indices:
 
 def _unrolled(angle: Floats, turn: Floats, quads: Indices) -> tuple[Floats, Indices]:
     """The shell spread on the unit disc about its front pole; the back pole lies on the rim once per quad."""
-    spread = (angle / 180)[:, None] ** 0.75  # more than equal room for iris and pupil
+    spread = 4 * angle[:, None] / (180 + 3 * angle[:, None])  # more than equal room for iris and pupil
     uv = spread * np.stack([np.cos(turn), np.sin(turn)], 1)
     quad_uv = quads.copy()
     pole = np.flatnonzero(quads[:, 0] == len(uv) - 1)

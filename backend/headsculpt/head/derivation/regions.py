@@ -30,11 +30,10 @@ HAIRLINE_EAR = (
 )
 # the edge of the jaw from below the ear to the chin
 JAW = ((84, -2.4), (80, -4.2), (70, -5.8), (50, -7.0), (28, -7.7), (0, -8.1))
-# from the sideburn over the cheek to the corner of the mouth and the middle of the upper lip, then along the throat
-BEARD = (
-    *((70, 1.6), (66, 0.0), (60, -2.0), (48, -3.2), (34, -3.3), (22, -2.7), (14, -2.2), (8, -1.55), (0, -1.45)),
-    *((0, -9.4), (30, -9.1), (58, -7.9), (74, -5.9), (81, -3.6), (79, -1.0), (79, 1.6)),
-)
+# from the sideburn over the cheek to the corner of the mouth and the middle of the upper lip
+BEARD_TOP = ((70, 1.6), (66, 0.0), (60, -2.0), (48, -3.2), (34, -3.3), (22, -2.7), (14, -2.2), (8, -1.55), (0, -1.45))
+# from under the chin along the throat and up to the sideburn
+BEARD_BOTTOM = ((0, -9.4), (30, -9.1), (58, -7.9), (74, -5.9), (81, -3.6), (79, -1.0), (79, 1.6))
 # (z, y) of the ear's outline, from the upper front to the back and down to the lobe
 EAR = (
     (2.0, 2.2),
@@ -48,7 +47,7 @@ EAR = (
     (2.8, -1.2),
     (2.4, 0.4),
 )
-EAR_INNER_X = 6.6
+EAR_INNER_X = 5.4
 
 LIP_OUTLINE = range(48, 60)  # of the 68 Multi-PIE landmarks
 LEFT_BROW = range(22, 27)
@@ -105,21 +104,22 @@ def skin_regions(vertices: Floats, landmarks: Floats, lids: Floats) -> dict[str,
     hairline = smooth_curve(_arcs(HAIRLINE_FRONT + HAIRLINE_EAR), closed=False)
     above = np.concatenate([[[-9, hairline[0, 1]]], hairline, [[40, hairline[-1, 1]], [40, 60], [-9, 60]]])
     scalp = smoothstep(to_outline(unrolled, above), 0.25, -0.35) * (1 - ears)
-    contour = smooth_curve(_arcs(HAIRLINE_FRONT), closed=False), smooth_curve(_arcs(JAW), closed=False)
-    inside = np.concatenate([[[-9, hairline[0, 1]]], *contour, [[-9, JAW[-1][1]]]])
-    face = smoothstep(to_outline(unrolled, inside), 0.5, -0.5) * (1 - ears) * (1 - scalp)
+    jaw = smooth_curve(_arcs(JAW), closed=False)
+    below = np.concatenate([jaw, [[-9, jaw[-1, 1]], [-9, -60], [40, -60], [40, 3], [jaw[0, 0], 3]]])
+    neck = smoothstep(to_outline(unrolled, below), 0.5, -0.5) * (1 - ears) * (1 - scalp)
     lips = smoothstep(
         to_outline(vertices[:, :2], smooth_curve(landmarks[list(LIP_OUTLINE), :2], closed=True)), 0.12, -0.1
     )
     lips *= smoothstep(z, 8.0, 9.0)
-    beard = smoothstep(to_outline(unrolled, _arcs(BEARD)), 0.45, -0.35) * (1 - lips) * (1 - ears)
+    hairy = np.concatenate([_arcs(BEARD_TOP), [[-9, BEARD_TOP[-1][1]], [-9, BEARD_BOTTOM[0][1]]], _arcs(BEARD_BOTTOM)])
+    beard = smoothstep(to_outline(unrolled, hairy), 0.45, -0.35) * (1 - lips) * (1 - ears)
     opening = to_outline(front, lids[:, :2])
     eyes = smoothstep(opening, 1.5, 0.6) * smoothstep(z, 5.0, 7.0)
     return {
         "scalp": scalp,
-        "face": face,
+        "face": np.clip(1 - scalp - ears - neck, 0, 1),
         "ears": ears,
-        "neck": np.clip(1 - scalp - face - ears, 0, 1),
+        "neck": neck,
         "lips": lips,
         "beard": beard,
         "brows": _brows(front, landmarks) * smoothstep(z, 5.0, 6.5),
