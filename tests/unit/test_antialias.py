@@ -7,7 +7,7 @@ import torch
 import trimesh
 from torch import Tensor
 
-from headsculpt.render.antialias import antialias
+from headsculpt.render.antialias import antialias, silhouette_kernel, silhouettes_reference
 from headsculpt.render.camera import Camera
 from headsculpt.render.raster import rasterize
 
@@ -107,6 +107,17 @@ def test_the_picture_comes_close_to_a_finely_sampled_one(name: str) -> None:
         torch.stack([BACKGROUND, scene.colors.amax(0)]).amax(0),
     )
     assert (blended >= low - 1e-6).all() and (blended <= high + 1e-6).all()
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_silhouette_edges_are_those_of_plain_torch(name: str) -> None:
+    scene = SCENES[name]()
+    triangles = torch.cat([scene.triangles, scene.triangles[:3, [0, 2, 1]]])  # some edges with four triangles
+    _, _, pixels, depth = scene.seen(scene.vertices, SIZE)
+    found = silhouette_kernel(pixels.numpy(), depth.numpy(), triangles.numpy())[:, :2]
+    expected = silhouettes_reference(pixels, depth, triangles).numpy()
+    assert len(expected) > 0
+    np.testing.assert_array_equal(found[np.lexsort(found.T[::-1])], expected)
 
 
 def test_colours_inside_and_outside_get_their_share_of_the_gradient() -> None:

@@ -55,6 +55,18 @@ class _Antialias(torch.autograd.Function):
         return torch.from_numpy(to_image).to(device), None, torch.from_numpy(to_pixels).to(device), None, None
 
 
+def silhouettes_reference(pixels: Tensor, depth: Tensor, triangles: Tensor) -> Tensor:
+    """`silhouette_kernel`'s edges in plain torch, int64 [E, 2], the lower vertex first, in ascending order."""
+    triangles = triangles[(depth > NEAR)[triangles.long()].all(1)].long()
+    a, b, c = pixels[triangles].double().unbind(1)
+    u, w = b - a, c - a
+    facing = torch.where(u[:, 0] * w[:, 1] - u[:, 1] * w[:, 0] > 0, 1, -1)
+    edges = triangles[:, [0, 1, 1, 2, 2, 0]].view(-1, 2).sort(1).values
+    edges, index, triangles_here = torch.unique(edges, dim=0, return_inverse=True, return_counts=True)
+    sides = torch.zeros_like(triangles_here).scatter_add(0, index, facing.repeat_interleave(3))
+    return edges[(triangles_here == 1) | (sides.abs() < triangles_here)]
+
+
 @njit(cache=True, error_model="numpy")
 def silhouette_kernel(pixels, depth, triangles):  # type: ignore[no-untyped-def]
     """Edges where the surface turns away or ends: int32 [E, 3], two vertices and a third on the surface's side.

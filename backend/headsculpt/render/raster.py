@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which triangle each pixel sees, and attributes carried from vertices to pixels.
 
-The kernels run on the CPU; tensors of another device are brought there and back.
+On the CPU numba kernels do the work; on other devices the plain torch references, which also are what the kernels are
+tested and measured against.
 """
 
 from __future__ import annotations
@@ -136,10 +137,58 @@ def rasterize(pixels: Tensor, depth: Tensor, triangles: Tensor, height: int, wid
     side. Returns ids, int32 [H, W], −1 where there is none, and the perspective-correct barycentric coordinates,
     float32 [H, W, 3]. At equal depth the lower id wins. Triangles that share an edge leave no hole and no overlap.
     """
+    if pixels.device.type != "cpu":
+        return rasterize_reference(pixels, depth, triangles, height, width)
     ids = np.empty((height, width), np.int32)
     bary = np.empty((height, width, 3), np.float32)
     rasterize_kernel(array(pixels), array(depth), indices(triangles), ids, bary)
-    return torch.from_numpy(ids).to(pixels.device), torch.from_numpy(bary).to(pixels.device)
+    return torch.from_numpy(ids), torch.from_numpy(bary)
+
+
+@torch.no_grad()
+def rasterize_reference(
+    pixels: Tensor, depth: Tensor, triangles: Tensor, height: int, width: int
+) -> tuple[Tensor, Tensor]:
+    """`rasterize` in plain torch: every pixel of every triangle's box is tried, and the nearest hits are kept."""
+    size = pixels.new_tensor([width, height])
+    numbers = ((depth > NEAR) & pixels.isfinite().all(-1))[triangles.long()].all(-1).nonzero()[:, 0]
+    corners, depths = pixels[triangles[numbers].long()].double(), depth[triangles[numbers].long()].double()
+    low = (corners.amin(1) - 0.5).ceil().clamp(min=0).minimum(size).long()
+    high = (corners.amax(1) - 0.5).floor().clamp(min=-1).minimum(size - 1).long()
+    extent = (high - low + 1).clamp(min=0)
+    candidates = extent.prod(1)
+    which = torch.repeat_interleave(torch.arange(len(numbers), device=pixels.device), candidates)
+    place = torch.arange(len(which), device=pixels.device) - (candidates.cumsum(0) - candidates)[which]
+    across = extent[which, 0]
+    column, row = low[which, 0] + place % across, low[which, 1] + place // across
+    centre = torch.stack([column, row], -1).double() + 0.5
+
+    a, b, c = corners.unbind(1)
+    area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
+    turn = area.sign()
+    inside, values = area[which] != 0, []
+    for p, q in ((b, c), (c, a), (a, b)):
+        way = (q - p) * turn[:, None]
+        # as in `edge_function`: the same origin and opposite signs on both sides of a shared edge
+        swap = (q[:, 0] < p[:, 0]) | ((q[:, 0] == p[:, 0]) & (q[:, 1] < p[:, 1]))
+        offset = centre - torch.where(swap[:, None], q, p)[which]
+        value = way[which, 0] * offset[:, 1] - way[which, 1] * offset[:, 0]
+        closed = (way[:, 1] > 0) | ((way[:, 1] == 0) & (way[:, 0] > 0))
+        inside &= (value > 0) | ((value == 0) & closed[which])
+        values.append(value)
+    which, flat = which[inside], (row * width + column)[inside]
+    weights = torch.stack(values, -1)[inside] / (area.abs()[:, None] * depths)[which]
+    nearness = weights.sum(-1)
+
+    nearest = nearness.new_zeros(height * width).scatter_reduce(0, flat, nearness, "amax")
+    shown = nearness == nearest[flat]
+    none = len(triangles)
+    ids = torch.full_like(nearest, none, dtype=torch.long).scatter_reduce(0, flat[shown], numbers[which[shown]], "amin")
+    shown &= numbers[which] == ids[flat]
+    bary = pixels.new_zeros(height * width, 3)
+    bary[flat[shown]] = (weights[shown] / nearness[shown, None]).to(bary.dtype)
+    ids = torch.where(ids == none, -1, ids).int()
+    return ids.view(height, width), bary.view(height, width, 3)
 
 
 class _Interpolate(torch.autograd.Function):
@@ -149,7 +198,7 @@ class _Interpolate(torch.autograd.Function):
         ctx.vertices = attributes.shape[0]
         out = np.empty((*ids.shape, attributes.shape[1]), np.float32)
         interpolate_kernel(array(attributes), indices(triangles), indices(ids), array(bary), out)
-        return torch.from_numpy(out).to(attributes.device)
+        return torch.from_numpy(out)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
@@ -157,7 +206,7 @@ class _Interpolate(torch.autograd.Function):
         triangles, ids, bary = ctx.saved_tensors
         out = np.empty((ctx.vertices, gradient.shape[-1]), np.float32)
         interpolate_backward_kernel(array(gradient), indices(triangles), indices(ids), array(bary), out)
-        return torch.from_numpy(out).to(gradient.device), None, None, None
+        return torch.from_numpy(out), None, None, None
 
 
 def interpolate(attributes: Tensor, triangles: Tensor, ids: Tensor, bary: Tensor) -> Tensor:
@@ -165,10 +214,12 @@ def interpolate(attributes: Tensor, triangles: Tensor, ids: Tensor, bary: Tensor
 
     attributes: float32 [V, C]; triangles: integer [T, 3]; ids and bary as from `rasterize`. Returns float32 [H, W, C].
     """
+    if attributes.device.type != "cpu":
+        return interpolate_reference(attributes, triangles, ids, bary)
     return _Interpolate.apply(attributes, triangles, ids, bary)
 
 
 def interpolate_reference(attributes: Tensor, triangles: Tensor, ids: Tensor, bary: Tensor) -> Tensor:
-    """`interpolate` in plain torch, of any dtype: what the kernel is tested and measured against."""
+    """`interpolate` in plain torch, of any dtype."""
     corners = attributes[triangles[ids.clamp(min=0).long()].long()]
     return (corners * bary[..., None]).sum(-2) * (ids >= 0)[..., None]

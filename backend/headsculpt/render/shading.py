@@ -67,7 +67,7 @@ class _AreaVectors(torch.autograd.Function):
         ctx.save_for_backward(vertices, triangles)
         out = np.empty(vertices.shape, np.float32)
         area_vectors_kernel(array(vertices), indices(triangles), out)
-        return torch.from_numpy(out).to(vertices.device)
+        return torch.from_numpy(out)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -75,7 +75,7 @@ class _AreaVectors(torch.autograd.Function):
         vertices, triangles = ctx.saved_tensors
         out = np.empty(vertices.shape, np.float32)
         area_vectors_backward_kernel(array(gradient), array(vertices), indices(triangles), out)
-        return torch.from_numpy(out).to(gradient.device), None
+        return torch.from_numpy(out), None
 
 
 def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
@@ -83,12 +83,14 @@ def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
 
     vertices: float32 [V, 3]; triangles: integer [T, 3].
     """
+    if vertices.device.type != "cpu":
+        return vertex_normals_reference(vertices, triangles)
     # a triangle of the finest meshes has an area vector of 1e-7; below 1e-10 the gradient must stay bounded
     return torch.nn.functional.normalize(_AreaVectors.apply(vertices, triangles), dim=-1, eps=1e-10)
 
 
 def vertex_normals_reference(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """`vertex_normals` in plain torch, of any dtype: what the kernel is tested and measured against."""
+    """`vertex_normals` in plain torch, of any dtype: for other devices, and what the kernel is tested against."""
     a, b, c = vertices[triangles.long()].unbind(1)
     faces = torch.linalg.cross(b - a, c - a)
     index = triangles.long().T.reshape(-1, 1).expand(-1, 3)

@@ -121,7 +121,8 @@ def occupied_stretches_kernel(origins, directions, occupancy, box, density, boun
         if enter < leave:
             if count + most > len(stretches):
                 longer = np.empty((2 * len(stretches) + most, 2))
-                longer[:count] = stretches[:count]
+                for k in range(count):  # as one assignment, it would take seconds to compile
+                    longer[k, 0], longer[k, 1] = stretches[k, 0], stretches[k, 1]
                 stretches = longer
             ox, oy, oz = np.float64(origins[ray, 0]), np.float64(origins[ray, 1]), np.float64(origins[ray, 2])
             dx, dy, dz = np.float64(directions[ray, 0]), np.float64(directions[ray, 1]), np.float64(directions[ray, 2])
