@@ -11,6 +11,7 @@ Deterministic: the same input and library versions give the same bytes.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ APPLE = (
 )
 
 
-def ict_terms(apple: str, available: dict[str, Floats]) -> list[str]:
+def ict_terms(apple: str, available: Collection[str]) -> list[str]:
     """The ICT expressions that add up to one of Apple's."""
     if apple in available:
         return [apple]
@@ -214,20 +215,15 @@ def texture_coordinates(
     return np.concatenate(islands), np.concatenate([quad_uv, *eye_quads])
 
 
-def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """A compressed npz; landmarks that an older file of the same topology had are not kept."""
-    np.savez_compressed(path, **arrays)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("ict", type=Path, help="ict_facekit_light.npz")
     parser.add_argument("--out", type=Path, default=PATH, help="the file to write (default: the built-in head's)")
     arguments = parser.parse_args()
     arrays = derive(source.read(arguments.ict))
-    arrays["landmark_triangles"] = np.zeros(COUNT, np.uint16)
+    arrays["landmark_triangles"] = np.zeros(COUNT, np.uint16)  # until derive_landmarks.py has found them
     arrays["landmark_barycentric"] = np.zeros((COUNT, 3), np.float32)
-    write(arguments.out, arrays)
+    np.savez_compressed(arguments.out, allow_pickle=False, **arrays)
 
 
 if __name__ == "__main__":

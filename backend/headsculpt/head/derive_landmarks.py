@@ -68,6 +68,12 @@ def paint(model: HeadModel, person: int) -> Floats:
     return color
 
 
+def on_all_corners(mask: NDArray[np.float32], faces: NDArray[np.int32]) -> Chosen:
+    """Which faces [F, 3 or 4] have all corners in a part, by its mask [V]."""
+    chosen: Chosen = np.all(mask[faces] > 0.5, axis=1)
+    return chosen
+
+
 def normals(vertices: Floats, triangles: NDArray[np.int32]) -> Floats:
     """Unit vertex normals [V, 3], weighted by area."""
     a, b, c = vertices[triangles[:, 0]], vertices[triangles[:, 1]], vertices[triangles[:, 2]]
@@ -131,7 +137,7 @@ def detections(model: HeadModel, seed: int = 5) -> tuple[Floats, Floats, Floats,
         static_image_mode=True, max_num_faces=1, refine_landmarks=True, min_detection_confidence=0.3
     )
     triangles, neutral = model.triangles, model.vertices.astype(np.float64)
-    shown = (model.masks["skin"] + model.masks["eyeballs"] > 0.5)[triangles].all(1)
+    shown = on_all_corners(model.masks["skin"] + model.masks["eyeballs"], triangles)
     found, weights, azimuths, fronts = [], [], [], []
     for person in range(PEOPLE):
         identity = np.zeros(1) if person == 0 else rng.normal(size=20).clip(-1.2, 1.2)
@@ -198,7 +204,7 @@ def nearest_places(points: Floats, vertices: Floats, triangles: NDArray[np.int32
 
 
 def places_on_edges(points: Floats, vertices: Floats, triangles: NDArray[np.int32], edge: Indices) -> Places:
-    """The nearest places of points [L, 3] on edges [E, 2] of the mesh, each as a place on a triangle beside its edge."""
+    """The nearest places of points [L, 3] on edges [E, 2] of the mesh, each on one triangle beside its edge."""
     start, along = vertices[edge[:, 0]], vertices[edge[:, 1]] - vertices[edge[:, 0]]
     t = np.clip(((points[:, None] - start) * along).sum(-1) / (along**2).sum(-1), 0, 1)
     nearest = np.linalg.norm(start + t[..., None] * along - points[:, None], axis=-1).argmin(1)
@@ -215,8 +221,8 @@ def place(model: HeadModel, points: Floats) -> Places:
     """Where on the mesh the landmarks [478, 3] lie: irises and pupils on the eyeballs, lids and the inner lips on the
     edges that bound what is seen between them, all others where the skin is nearest."""
     vertices, triangles, masks = model.vertices.astype(np.float64), model.triangles, model.masks
-    triangle, barycentric = nearest_places(points, vertices, triangles, (masks["skin"] > 0.5)[triangles].all(1))
-    skin = model.quads[(masks["skin"] > 0.5)[model.quads].all(1)].astype(np.int64)
+    triangle, barycentric = nearest_places(points, vertices, triangles, on_all_corners(masks["skin"], triangles))
+    skin = model.quads[on_all_corners(masks["skin"], model.quads)].astype(np.int64)
     loops = border_loops(skin)
     for chains, ring in CONTOURS:
         wanted = [i for chain in chains for i in chain[1:-1]]  # the corners lie beside these edges
@@ -229,11 +235,11 @@ def place(model: HeadModel, points: Floats) -> Places:
         ("right", points_of.RIGHT_PUPIL, points_of.RIGHT_IRIS),
         ("left", points_of.LEFT_PUPIL, points_of.LEFT_IRIS),
     ):
-        ball = masks[f"eyeball_{side}"] > 0.5
+        ball = masks[f"eyeball_{side}"]
         pole = np.flatnonzero(ball)[0]  # eyeball.py starts there
         triangle[pupil] = np.flatnonzero((triangles == pole).any(1))[0]
         barycentric[pupil] = triangles[triangle[pupil]] == pole
-        edge = edges(model.quads[ball[model.quads].all(1)].astype(np.int64))[0]
+        edge = edges(model.quads[on_all_corners(ball, model.quads)].astype(np.int64))[0]
         edge = edge[np.ptp(masks["iris"][edge], axis=1) > 0.5]
         middle = vertices[edge].mean(1)
         for i in iris:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import UserError
 from .landmarks import CHIN, FACE_OVAL
 from .space import CROWN_TO_CHIN, HeadSpace
+
+Index = TypeVar("Index", bound=np.integer)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class HeadModel:
         return np.einsum("lk,lkc->lc", self.landmark_barycentric, corners).astype(np.float32)
 
 
-def split_quads(quads: NDArray[np.int32]) -> NDArray[np.int32]:
+def split_quads(quads: NDArray[Index]) -> NDArray[Index]:
     """Triangles [T, 3] of quads [Q, 4]; one that repeats its last index gives a single triangle."""
     halves = np.stack([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]], 1)
     keep = np.ones((len(quads), 2), bool)

@@ -48,9 +48,9 @@ def collapse(
     """Collapse strips until at most `target` vertices are left.
 
     quads [Q, 4] of an open disc; vertices [V, 3]; mirror [V]: each vertex's mirror image; spacing [V]: the length an
-    edge may have there; guarded [G, 2]: edges whose strips stay. A strip's width is the cubic mean of its edges' lengths by the spacing: the few long
-    ones count most, so that no strip is taken for its narrow end. Returns the quads left, and for each vertex [V] the
-    one it was merged into.
+    edge may have there; guarded [G, 2]: edges whose strips stay. A strip's width is the cubic mean of its edges'
+    lengths by the spacing: the few long ones count most, so that no strip is taken for its narrow end. Returns the
+    quads left, and for each vertex [V] the one it was merged into.
     """
     owner = np.arange(len(vertices))
     count = len(vertices)

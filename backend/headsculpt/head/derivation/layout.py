@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Texture coordinates: the skin in one island, cut along the back of the head, the face large; bag, sockets, eyes apart.
+"""Texture coordinates: the skin in one island, cut along the back of the head, the face large; the rest apart.
 
 The skin is spread by minimising the symmetric Dirichlet energy without a flipped triangle (Rabinovich et al., Scalable
 locally injective mappings, 2017, as in libigl), from Tutte's embedding, and then magnified about the nose.

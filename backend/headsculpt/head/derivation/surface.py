@@ -13,9 +13,10 @@ Floats = NDArray[np.float64]
 
 
 def closest_on_triangles(points: Floats, corners: Floats) -> tuple[Floats, Floats]:
-    """The nearest point of each triangle: points [..., 3], corners [..., 3, 3] -> barycentric [..., 3], distance² [...].
+    """The nearest point of each triangle, as barycentric coordinates [..., 3], and its squared distance [...].
 
-    The nearest of the plane's foot point, where it lies inside, and the nearest points of the three edges.
+    points [..., 3]; corners [..., 3, 3]. It is the nearest of the plane's foot point, where that lies inside, and the
+    nearest points of the three edges.
     """
     a, b, c = corners[..., 0, :], corners[..., 1, :], corners[..., 2, :]
     ab, ac, ap = b - a, c - a, points - a
