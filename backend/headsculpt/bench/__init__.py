@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measurements of the kernels, the stages and the line."""
+"""What costs how much, beside a reference that does the same plainly: `headsculpt bench`, `python build.py bench`."""
