@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Learns <back-view> (Eq. 6) from renders of the backs of heads, and measures how often each view word works.
 
-    python -m headsculpt.packs.pocket.training.back_view PACK_FOLDER --measure out/pocket/held_out
+    python -m headsculpt.packs.pocket.training.back_view PACK_FOLDER --reader out/pocket/data --held-out out/pocket/held
 
-Writes PACK_FOLDER/learned_embeds.safetensors in diffusers' textual inversion format. The measure reads the view of 64
-pictures a word, all words from the same noise, by a linear classifier trained on renders; --measure names a folder of
-pictures.py's shards that the pack was not trained on.
+Writes PACK_FOLDER/learned_embeds.safetensors in diffusers' textual inversion format. The measure, made when both
+folders of pictures are given, reads the view of 64 pictures a word, all words from the same noise, by a linear
+classifier.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ def learn_back_view(folder: Path, seed: int) -> None:
 
 
 class ViewReader:
-    """Front, side or back, read from latents by ridge regression on 2×2 means and their squares."""
+    """Front, side or back, read from latents by ridge regression on the means of them and of their size, 2×2 each."""
 
-    def __init__(self, latents: Tensor, views: Tensor, ridge: float = 300.0) -> None:
+    def __init__(self, latents: Tensor, views: Tensor, ridge: float = 1000.0) -> None:
         """latents: [N, C, h, w]; views: int64 [N], 0, 1, 2."""
         features = self._features(latents)
         self._mean, self._deviation = features.mean(0), features.std(0) + 1e-5
@@ -85,29 +85,35 @@ class ViewReader:
 
     @staticmethod
     def _features(latents: Tensor) -> Tensor:
-        pooled = functional.avg_pool2d(latents, 2).flatten(1)
-        return torch.cat([pooled, pooled.square()], 1)
+        return torch.cat([functional.avg_pool2d(part, 2).flatten(1) for part in (latents, latents.abs())], 1)
 
     def _design(self, latents: Tensor) -> Tensor:
         features = (self._features(latents) - self._mean) / self._deviation
         return torch.cat([features, torch.ones(len(features), 1)], 1)
 
 
-def train_reader(pack: Pack, data: Path) -> ViewReader:
-    """A reader trained on four fifths of a folder's pictures; prints how often it is right on the rest."""
+def whole_views(pack: Pack, data: Path, mirrored: bool = False) -> tuple[Tensor, Tensor]:
+    """Latents and views (0 front, 1 side, 2 back) of the pictures in a folder that are no close-ups."""
     pictures, _, records = load_shards(data)
-    chunks = [pictures[i : i + 256] for i in range(0, len(pictures), 256)]
-    latents = torch.cat([pack.codec.encode(torch.from_numpy(chunk).permute(0, 3, 1, 2) / 255) for chunk in chunks])
+    whole = [i for i, record in enumerate(records) if not record.close_up]
     names = (pack.spec.views.front, pack.spec.views.side, pack.spec.views.back)
-    views = torch.tensor([names.index(view_words(pack.spec, record.azimuth)) for record in records])
-    whole = torch.tensor([not record.close_up for record in records])
-    latents, views = latents[whole], views[whole]
-    cut = len(views) * 4 // 5  # looks are in order: the rest shows other heads
-    reader = ViewReader(latents[:cut], views[:cut])
-    read, true = reader(latents[cut:]), views[cut:]
+    views = torch.tensor([names.index(view_words(pack.spec, records[i].azimuth)) for i in whole])
+    chunks = [torch.from_numpy(pictures[whole[i : i + 256]]).permute(0, 3, 1, 2) for i in range(0, len(whole), 256)]
+    latents = torch.cat([pack.codec.encode((chunk.flip(3) if mirrored else chunk) / 255) for chunk in chunks])
+    return latents, views
+
+
+def train_reader(pack: Pack, data: Path, held_out: Path) -> ViewReader:
+    """A reader trained on one folder's pictures and their mirror images; prints how often it is right on another's."""
+    straight, mirrored = whole_views(pack, data), whole_views(pack, data, mirrored=True)
+    reader = ViewReader(torch.cat([straight[0], mirrored[0]]), torch.cat([straight[1], mirrored[1]]))
+    latents, true = whole_views(pack, held_out)
+    read = reader(latents)
     recall = [float((read[true == view] == view).float().mean()) for view in range(3)]
     right = float((read == true).float().mean())
-    print(f"view reader on {len(true)} held-out renders: {right:.1%} right; " + _shares(names, recall))
+    print(
+        f"view reader on {len(true)} held-out renders: {right:.1%} right; " + _shares(("front", "side", "back"), recall)
+    )
     return reader
 
 
@@ -133,15 +139,17 @@ def _shares(names: Sequence[str], values: Sequence[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pack", type=Path)
-    parser.add_argument("--measure", type=Path, help="folder of shards to train the view reader on")
+    parser.add_argument("--reader", type=Path, help="folder of pictures.py's shards to train the view reader on")
+    parser.add_argument("--held-out", type=Path, help="folder of shards to measure the view reader on")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     learn_back_view(arguments.pack, arguments.seed)
-    if arguments.measure:
+    if arguments.reader and arguments.held_out:
         pack = load_pack(arguments.pack)
         views = pack.spec.views
-        measure(pack, train_reader(pack, arguments.measure), ("", views.front, views.back, views.back_token))
+        reader = train_reader(pack, arguments.reader, arguments.held_out)
+        measure(pack, reader, ("", views.front, views.back, views.back_token))
 
 
 if __name__ == "__main__":

@@ -40,11 +40,11 @@ def sample(
 ) -> Tensor:
     """Latents [B, C, h, w] for texts, from `noise` of that shape, by DDIM with classifier-free guidance."""
     latents, words = noise, torch.cat([pack.embed([""]).expand(len(texts), -1, -1), pack.embed(texts)])
+    seen = None if maps is None else pack.read_landmarks(maps).repeat(2, 1, 1, 1)
     times = torch.linspace(len(pack.alphas_cumprod) - 1, 0, steps + 1).long()
     for now, after in itertools.pairwise(times):
         t = torch.full((2 * len(texts),), int(now))
-        both = None if maps is None else torch.cat([maps, maps])
-        plain, named = pack.predict_noise(torch.cat([latents, latents]), t, words, both).chunk(2)
+        plain, named = pack.predict_noise(torch.cat([latents, latents]), t, words, seen).chunk(2)
         predicted = plain + guidance * (named - plain)
         t, t_after = t[: len(texts)], torch.full((len(texts),), int(after))
         latents = pack.add_noise(pack.remove_noise(latents, t, predicted), t_after, predicted)
