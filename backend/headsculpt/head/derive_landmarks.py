@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from . import landmarks as points_of
@@ -33,11 +35,11 @@ AZIMUTHS = (-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0)
 PEOPLE = 6
 LEAST_FACING = 0.05  # cosine between normal and view below which a found point says nothing
 
-# what lies on an edge of the mesh: the chains, and how many edges from the border of the skin that edge is
+# what lies on an edge of the mesh: upper and lower chain, and how many edges from the border of the skin that edge is
 CONTOURS = (
-    ((points_of.LEFT_EYE_UPPER, points_of.LEFT_EYE_LOWER), 1),
-    ((points_of.RIGHT_EYE_UPPER, points_of.RIGHT_EYE_LOWER), 1),
-    ((points_of.LIPS_UPPER_INNER, points_of.LIPS_LOWER_INNER), 2),
+    (points_of.LEFT_EYE_UPPER, points_of.LEFT_EYE_LOWER, 1),
+    (points_of.RIGHT_EYE_UPPER, points_of.RIGHT_EYE_LOWER, 1),
+    (points_of.LIPS_UPPER_INNER, points_of.LIPS_LOWER_INNER, 2),
 )
 
 Chosen = NDArray[np.bool_]
@@ -217,6 +219,21 @@ def places_on_edges(points: Floats, vertices: Floats, triangles: NDArray[np.int3
     return triangle, barycentric
 
 
+def halves(skin: Indices, loop: Indices, ring: int, vertices: Floats) -> list[Indices]:
+    """The upper and the lower edges [E, 2] of the ring about a border loop, which its outmost vertices part."""
+    number = rings(skin, loop, ring, len(vertices))
+    edge = edges(skin)[0]
+    edge = edge[(number[edge] == ring).all(1)]
+    members = np.unique(edge)
+    corners = members[[vertices[members, 0].argmin(), vertices[members, 0].argmax()]]
+    free = edge[~np.isin(edge, corners).any(1)]
+    graph = coo_matrix((np.ones(len(free)), free.T), shape=(len(vertices),) * 2)
+    label = connected_components(graph, directed=False)[1]
+    inner = np.setdiff1d(members, corners)
+    above = label == label[inner[vertices[inner, 1].argmax()]]
+    return [edge[above[edge].any(1)], edge[~above[edge].any(1)]]
+
+
 def place(model: HeadModel, points: Floats) -> Places:
     """Where on the mesh the landmarks [478, 3] lie: irises and pupils on the eyeballs, lids and the inner lips on the
     edges that bound what is seen between them, all others where the skin is nearest."""
@@ -224,13 +241,12 @@ def place(model: HeadModel, points: Floats) -> Places:
     triangle, barycentric = nearest_places(points, vertices, triangles, on_all_corners(masks["skin"], triangles))
     skin = model.quads[on_all_corners(masks["skin"], model.quads)].astype(np.int64)
     loops = border_loops(skin)
-    for chains, ring in CONTOURS:
-        wanted = [i for chain in chains for i in chain[1:-1]]  # the corners lie beside these edges
-        away = [np.linalg.norm(vertices[loop].mean(0) - points[wanted].mean(0)) for loop in loops]
-        number = rings(skin, loops[int(np.argmin(away))], ring, len(vertices))
-        edge = edges(skin)[0]
-        edge = edge[(number[edge] == ring).all(1)]
-        triangle[wanted], barycentric[wanted] = places_on_edges(points[wanted], vertices, triangles, edge)
+    for upper, lower, ring in CONTOURS:
+        middle = points[[*upper, *lower]].mean(0)
+        loop = min(loops, key=lambda loop: float(np.linalg.norm(vertices[loop].mean(0) - middle)))
+        for chain, edge in zip((upper, lower), halves(skin, loop, ring, vertices), strict=True):
+            between = list(chain[1:-1])  # the corners lie beside these edges
+            triangle[between], barycentric[between] = places_on_edges(points[between], vertices, triangles, edge)
     for side, pupil, iris in (
         ("right", points_of.RIGHT_PUPIL, points_of.RIGHT_IRIS),
         ("left", points_of.LEFT_PUPIL, points_of.LEFT_IRIS),

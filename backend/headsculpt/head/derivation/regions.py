@@ -106,7 +106,7 @@ def skin_regions(vertices: Floats, landmarks: Floats, lids: Floats) -> dict[str,
     scalp = smoothstep(to_outline(unrolled, above), 0.25, -0.35) * (1 - ears)
     jaw = smooth_curve(_arcs(JAW), closed=False)
     below = np.concatenate([jaw, [[-9, jaw[-1, 1]], [-9, -60], [40, -60], [40, 3], [jaw[0, 0], 3]]])
-    neck = smoothstep(to_outline(unrolled, below), 0.5, -0.5) * (1 - ears) * (1 - scalp)
+    neck = smoothstep(to_outline(unrolled, below), 0.5, -0.5) * (1 - ears - scalp)
     lips = smoothstep(
         to_outline(vertices[:, :2], smooth_curve(landmarks[list(LIP_OUTLINE), :2], closed=True)), 0.12, -0.1
     )
@@ -117,7 +117,7 @@ def skin_regions(vertices: Floats, landmarks: Floats, lids: Floats) -> dict[str,
     eyes = smoothstep(opening, 1.5, 0.6) * smoothstep(z, 5.0, 7.0)
     return {
         "scalp": scalp,
-        "face": np.clip(1 - scalp - ears - neck, 0, 1),
+        "face": 1 - scalp - ears - neck,
         "ears": ears,
         "neck": neck,
         "lips": lips,
