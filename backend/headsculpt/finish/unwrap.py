@@ -277,7 +277,7 @@ def _density(corners: Floats) -> float:
 
 def _pack(charts: list[tuple[Indices, Floats]], count: int, size: int, padding: int) -> NDArray[np.float32]:
     """All charts in one square, upright, as large as they fit; [count, 3, 2]."""
-    largest_first = sorted(charts, key=lambda chart: -_signed_areas(chart[1]).sum())
+    largest_first = sorted(charts, key=lambda chart: -np.ptp(chart[1], axis=(0, 1)).max())
     flats = [flat - flat.min(axis=(0, 1)) for _, flat in largest_first]
     area = sum(_signed_areas(flat).sum() for flat in flats)
     gap = max(1, round(padding * _CELLS / size))
