@@ -64,7 +64,7 @@ def signed_distance(resolution: int = 64) -> Row:
     )
 
 
-def marching(resolution: int = 64) -> Row:
+def marching(resolution: int = 51) -> Row:
     """A ball in a whole grid, against finding the cut edges anew each time."""
     grid = TetrahedralGrid.full(resolution)
     distance = grid.vertices.norm(dim=1) - 0.4

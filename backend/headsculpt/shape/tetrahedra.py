@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from itertools import combinations, permutations
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import generate_binary_structure, maximum_filter, minimum_filter
 from torch.autograd.function import once_differentiable
 
 from headsculpt.shape.distance import FIELD_BOUND, sample_grid
@@ -22,7 +23,10 @@ _PAIRS = list(combinations(range(4), 2))  # a tetrahedron's six edges by its cor
 
 @dataclass(frozen=True)
 class TetrahedralGrid:
-    """Cubes of a regular grid, each cut into six tetrahedra round its diagonal, so that faces of neighbours match.
+    """A body-centred cubic lattice: a vertex at each corner and in each middle of the cubes of a regular grid.
+
+    Two neighbouring middles and an edge of the face between them make a tetrahedron. All are congruent and face twelve
+    ways, so the surface has the same quality left and right; cubes cut along their diagonals leave steps on one side.
 
     vertices: float32 [N, 3]; tets: int32 [M, 4], positively oriented; edges: int32 [E, 2], each edge once;
     tet_edges: int32 [M, 6], edges between a tetrahedron's corners 01, 02, 03, 12, 13, 23;
@@ -38,9 +42,8 @@ class TetrahedralGrid:
 
     @classmethod
     def full(cls, resolution: int, bound: float = FIELD_BOUND) -> TetrahedralGrid:
-        """All of the cube ±bound, `resolution` cubes along a side."""
-        cubes = np.ones((resolution,) * 3, np.bool_)
-        return _build(cubes, np.ones((resolution + 1,) * 3, np.int8), bound)
+        """All of the cube ±bound, `resolution` cubes along a side, but for the half cubes at its faces."""
+        return _build(np.ones((resolution,) * 3, np.bool_), np.ones((resolution + 1,) * 3, np.int8), bound)
 
     @classmethod
     def band(
@@ -55,15 +58,16 @@ class TetrahedralGrid:
         axis = torch.linspace(-bound, bound, resolution + 1)
         nodes = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).view(-1, 3)
         distance = sample_grid(torch.as_tensor(distance_grid), nodes, bound)
-        distance = torch.maximum(distance, nodes.abs().amax(dim=1) - (bound - step / 2))
+        distance = torch.maximum(distance, nodes.abs().amax(dim=1) - (bound - 0.75 * step))
         shaped = distance.view((resolution + 1,) * 3).numpy()
-        crossed = (_corner_minimum(shaped) < 0) & (_corner_minimum(-shaped) <= 0)  # also where the distances jump
-        cubes = crossed | (_corner_minimum(np.abs(shaped)) < width * step)
+        crossed = (_corner_minimum(shaped) < 0) & (_corner_minimum(-shaped) <= 0)
+        # crossed cubes and all their neighbours, even where the distances jump: so no border is crossed
+        cubes = maximum_filter(crossed, 3) | (_corner_minimum(np.abs(shaped)) < width * step)
         return _build(cubes, np.where(shaped < 0, -1, 1).astype(np.int8), bound)
 
     def to(self, device: torch.device | str) -> TetrahedralGrid:
         """The same grid on another device."""
-        return replace(self, **{name: value.to(device) for name, value in vars(self).items()})
+        return replace(self, **{part.name: getattr(self, part.name).to(device) for part in fields(self)})
 
     @cached_property
     def _adjacency(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -140,48 +144,77 @@ def _corner_minimum(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _build(cubes: NDArray[np.bool_], side: NDArray[np.int8], bound: float) -> TetrahedralGrid:
-    """The grid of the chosen cubes [n, n, n]. side: [n + 1, n + 1, n + 1], ±1, for the nodes that its border meets."""
+    """The grid of the chosen cubes [n, n, n]. side: [n + 1, n + 1, n + 1], ±1, for the corners on its border."""
     size = len(side)
     stride = np.array([size * size, size, 1])
     offset = (np.arange(8)[:, None] >> np.arange(3) & 1) @ stride
-    nodes = (np.argwhere(cubes) @ stride)[:, None, None] + offset[_CUBE_TETS]  # [cubes, 6, 4]
+    # a cube's first corner is node 2c, its middle node 2c + 1, with c the corner's number in the lattice
+    blocks = []
+    for axis in range(3):
+        pair = np.delete(cubes, -1, axis) & np.delete(cubes, 0, axis)
+        first = np.argwhere(pair) @ stride
+        for ends in _FACE_EDGES[axis]:
+            middles = 2 * first + 1, 2 * (first + stride[axis]) + 1
+            blocks.append(np.stack([*middles, *(2 * (first + offset[end]) for end in ends)], axis=1))
 
-    used = np.zeros(side.size, np.bool_)
-    used[nodes] = True
+    used = np.zeros(2 * side.size, np.bool_)
+    for block in blocks:
+        used[block] = True
     lattice = np.flatnonzero(used)
-    number = np.cumsum(used) - 1
-    tets = number[nodes]
+    number = np.cumsum(used, dtype=np.int32) - 1
+    corner, is_middle = lattice // 2, lattice % 2 == 1
 
-    keys = np.take_along_axis(tets, _EDGE_START[None], axis=2) * 8 + _EDGE_CODE  # an edge: where it starts and whereto
-    used_edges = np.zeros(len(lattice) * 8, np.bool_)
-    used_edges[keys] = True
+    tets = [number[block].astype(np.int64) for block in blocks]
+    keys = [tet[:, start] * 16 + way for tet, (start, way) in zip(tets, _tet_edges(), strict=True)]
+    used_edges = np.zeros(len(lattice) * 16, np.bool_)
+    for key in keys:
+        used_edges[key] = True
     edge = np.flatnonzero(used_edges)
-    ends = number[lattice[edge // 8] + offset[edge % 8]]
+    start, way = edge // 16, edge % 16
+    to_corner, along = 2 * offset[np.minimum(way, 7)] - 1, 2 * stride[np.maximum(way, 8) - 8]
+    end = number[lattice[start] + np.where(way < 8, to_corner, along)]
 
-    inner = np.zeros(side.shape, np.bool_)  # nodes whose eight cubes are all chosen
-    inner[1:-1, 1:-1, 1:-1] = _corner_minimum(cubes)
-    border = np.where(inner, 0, side).reshape(-1)[lattice]
-    places = np.stack(np.unravel_index(lattice, side.shape), axis=1) * (2 * bound / (size - 1)) - bound
+    inner = np.zeros((2, *side.shape), np.bool_)
+    inner[0, 1:-1, 1:-1, 1:-1] = _corner_minimum(cubes)
+    inner[1, 1:-2, 1:-2, 1:-2] = minimum_filter(cubes, footprint=_CROSS)[1:-1, 1:-1, 1:-1]
+    sides = np.stack([side, side])
+    sides[1, :-1, :-1, :-1] = -_corner_minimum(-side)
+    border = np.where(inner, 0, sides).reshape(2, -1)[is_middle.astype(np.intp), corner]
+    places = np.stack(np.unravel_index(corner, side.shape), axis=1) + 0.5 * is_middle[:, None]
     return TetrahedralGrid(
-        vertices=torch.from_numpy(places.astype(np.float32)),
-        tets=torch.from_numpy(tets.reshape(-1, 4).astype(np.int32)),
-        edges=torch.from_numpy(np.stack([edge // 8, ends], axis=1).astype(np.int32)),
-        tet_edges=torch.from_numpy((np.cumsum(used_edges) - 1)[keys].reshape(-1, 6).astype(np.int32)),
+        vertices=torch.from_numpy((places * (2 * bound / (size - 1)) - bound).astype(np.float32)),
+        tets=torch.from_numpy(np.concatenate(tets).astype(np.int32)),
+        edges=torch.from_numpy(np.stack([start, end], axis=1).astype(np.int32)),
+        tet_edges=torch.from_numpy((np.cumsum(used_edges, dtype=np.int32) - 1)[np.concatenate(keys)].astype(np.int32)),
         border=torch.from_numpy(border.astype(np.int8)),
     )
 
 
+def _face_edges() -> list[list[tuple[int, int]]]:
+    """For each axis, the edges round the face where a cube meets the next: corners of the first cube, x + 2y + 4z."""
+    rings = []
+    for axis in range(3):
+        u, v = 1 << (axis + 1) % 3, 1 << (axis + 2) % 3
+        ring = [1 << axis | corner for corner in (0, u, u | v, v)]
+        rings.append(list(zip(ring, ring[1:] + ring[:1], strict=True)))
+    return rings
+
+
+def _tet_edges() -> Iterator[tuple[list[int], list[int]]]:
+    """For the tetrahedra of each face's edge in turn, where their six edges start and which way they go.
+
+    A start is one of the tetrahedron's corners; ways 0 to 7 lead from a middle to the cube's corner of that number, 8
+    to 10 to the next node of the same kind along x, y, z.
+    """
+    for axis, face in enumerate(_FACE_EDGES):
+        for near, far in face:
+            low = 2 if near == near & far else 3
+            ways = [8 + axis, near, far, near ^ 1 << axis, far ^ 1 << axis, 8 + (near ^ far).bit_length() - 1]
+            yield [0, 0, 0, 1, 1, low], ways
+
+
 def _is_odd(order: Sequence[int]) -> bool:
     return sum(first > second for first, second in combinations(order, 2)) % 2 == 1
-
-
-def _cube_tets() -> NDArray[np.int64]:
-    """[6, 4] corners of the tetrahedra in a cube, as codes x + 2y + 4z: a way along three edges from 0 to 7 each."""
-    tets = []
-    for a, b, c in permutations(range(3)):
-        tet = [0, 1 << a, 1 << a | 1 << b, 7]
-        tets.append([tet[0], tet[1], tet[3], tet[2]] if _is_odd((a, b, c)) else tet)
-    return np.array(tets)
 
 
 def _triangles() -> NDArray[np.int64]:
@@ -208,8 +241,6 @@ def _triangles() -> NDArray[np.int64]:
     return table
 
 
-_CUBE_TETS = _cube_tets()
-# of each tetrahedron's six edges: the corner with the smaller code, and the way to the other one as a code
-_EDGE_START = np.array([[min(pair, key=lambda i: tet[i]) for pair in _PAIRS] for tet in _CUBE_TETS])
-_EDGE_CODE = np.array([[tet[i] ^ tet[j] for i, j in _PAIRS] for tet in _CUBE_TETS])
+_FACE_EDGES = _face_edges()
+_CROSS = generate_binary_structure(3, 1)  # a cube and the six that share a face with it
 _TRIANGLES = torch.from_numpy(_triangles())
