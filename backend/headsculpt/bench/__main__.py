@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
-from headsculpt.bench import line, shape
+from headsculpt.bench import line, render, shape
+from headsculpt.bench.stages import stage_rows
 
 
 def main() -> None:
-    """Prints medians in milliseconds, ours beside the reference's."""
-    print(f"{'medians in ms':70}{'ours':>10}{'reference':>12}{'ratio':>8}")
-    for room in (shape, line):
+    """Prints medians in milliseconds, ours beside the reference's; then a job's stages."""
+    print(f"{'medians in ms':70}{'ours':>10}{'reference':>12}{'ratio':>9}")
+    for room in (shape, render, line):
         for name, ours, reference in room.rows():
-            print(f"{name:70}{ours:10.2f}{reference:12.2f}{reference / ours:7.1f}×", flush=True)
+            print(f"{name:70}{ours:10.2f}{reference:12.2f}{reference / ours:8.1f}×", flush=True)
+    print(f"\n{'a job with the Preview preset':40}{'steps/s':>10}{'in the diffusion model':>26}")
+    for stage, speed, share in stage_rows():
+        print(f"{stage:40}{speed:10.2f}{share:26.0%}")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from statistics import median
 from typing import BinaryIO
 
+from headsculpt.bench.shape import Row
 from headsculpt.protocol import Array, Frame, encode, read_frame, write_frame
 
-Row = tuple[str, float, float]
-"""What was measured; milliseconds of ours; milliseconds of the reference. Medians."""
 REPEATS = 20
 
 
