@@ -63,6 +63,7 @@ def collapse(
         kept = np.sort(owner[guarded], 1) @ [count, 1]
         width[strip[np.isin(edge @ [count, 1], kept)]] = np.inf
         image = _mirrored_strips(edge, strip, mirror)
+        width = np.maximum(width, width[image])
         for candidate in np.argsort(width, kind="stable")[: np.isfinite(width).sum()]:
             crossed = (strip == candidate) | (strip == image[candidate])
             merged = _merge(quads, edge[crossed], crossed[side].any(1), count, loops, owner)

@@ -48,6 +48,7 @@ EAR = (
     (2.4, 0.4),
 )
 EAR_INNER_X = 5.4
+BEHIND_THE_FACE = np.array([80.0, 86.0])  # degrees from the front: none of it, all of it
 
 LIP_OUTLINE = range(48, 60)  # of the 68 Multi-PIE landmarks
 LEFT_BROW = range(22, 27)
@@ -107,6 +108,8 @@ def skin_regions(vertices: Floats, landmarks: Floats, lids: Floats) -> dict[str,
     jaw = smooth_curve(_arcs(JAW), closed=False)
     below = np.concatenate([jaw, [[-9, jaw[-1, 1]], [-9, -60], [40, -60], [40, 3], [jaw[0, 0], 3]]])
     neck = smoothstep(to_outline(unrolled, below), 0.5, -0.5) * (1 - ears - scalp)
+    rest = 1 - scalp - ears - neck  # the face, and a little between the ears and the hair
+    behind = smoothstep(unrolled[:, 0], *(np.radians(BEHIND_THE_FACE) * ARC_RADIUS))
     lips = smoothstep(
         to_outline(vertices[:, :2], smooth_curve(landmarks[list(LIP_OUTLINE), :2], closed=True)), 0.12, -0.1
     )
@@ -116,8 +119,8 @@ def skin_regions(vertices: Floats, landmarks: Floats, lids: Floats) -> dict[str,
     opening = to_outline(front, lids[:, :2])
     eyes = smoothstep(opening, 1.5, 0.6) * smoothstep(z, 5.0, 7.0)
     return {
-        "scalp": scalp,
-        "face": 1 - scalp - ears - neck,
+        "scalp": scalp + rest * behind,
+        "face": rest * (1 - behind),
         "ears": ears,
         "neck": neck,
         "lips": lips,
