@@ -14,6 +14,7 @@ from headsculpt.errors import Cancelled, UserError
 
 if TYPE_CHECKING:
     from headsculpt.jobs.events import Event
+    from headsculpt.jobs.request import GenerateRequest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,12 +41,20 @@ def _parser() -> argparse.ArgumentParser:
     generate.set_defaults(command=_generate)
     generate.add_argument("prompt", help='for example "an old man with a white beard"')
     generate.add_argument("--out", type=Path, required=True, help="folder for mesh, textures, turntable and report")
-    generate.add_argument("--seed", type=int, default=0, help="same seed, same head (default 0)")
-    generate.add_argument("--preset", default="preview", help="preview, standard or paper (default preview)")
     generate.add_argument("--head", type=Path, help="mesh file (OBJ or PLY, y up) with the built-in head's vertices")
     generate.add_argument("--negative", default="", help="what the head should not be")
-    generate.add_argument("--pack", type=Path, help="folder of a model pack (default: the built-in pocket pack)")
-    generate.add_argument("--threads", type=int, help="CPU threads (default: one per physical core)")
+    _add_run_options(generate)
+
+    showcase = commands.add_parser("showcase", help="make six heads from six sentences, with pictures and measures")
+    showcase.set_defaults(command=_showcase)
+    showcase.add_argument("--out", type=Path, required=True, help="folder; what is done there is not done again")
+    showcase.add_argument("--only", nargs="+", default=(), metavar="NAME", help="make only these (default: all six)")
+    controls = commands.add_parser("controls", help="show that it is the model that makes the heads")
+    controls.set_defaults(command=_controls)
+    controls.add_argument("--out", type=Path, required=True, help="folder; what is done there is not done again")
+    for command in (showcase, controls):
+        command.add_argument("--docs", type=Path, help="a checkout's docs folder, to bring its page up to date")
+        _add_run_options(command)
 
     worker = commands.add_parser("worker", help="serve Blender on standard input and output")
     worker.set_defaults(command=_worker)
@@ -53,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     warm_up = commands.add_parser("warm-up", help="compile and cache all kernels")
     warm_up.set_defaults(command=_warm_up)
     return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same head (default 0)")
+    parser.add_argument("--preset", default="preview", help="preview, standard or paper (default preview)")
+    parser.add_argument("--pack", type=Path, help="folder of a model pack (default: the built-in pocket pack)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: one per physical core)")
 
 
 def _generate(options: argparse.Namespace) -> None:
@@ -80,6 +96,35 @@ def _generate(options: argparse.Namespace) -> None:
         print(path)
 
 
+def _showcase(options: argparse.Namespace) -> None:
+    from headsculpt.evaluation.examples import EXAMPLES
+    from headsculpt.evaluation.showcase import run_showcase
+
+    template = _template(options, EXAMPLES[0].prompt)
+    for path in run_showcase(options.out, template, _ProgressLine(), options.only, options.docs):
+        print(path)
+
+
+def _controls(options: argparse.Namespace) -> None:
+    from headsculpt.evaluation.controls import ASKED, run_controls
+
+    for path in run_controls(options.out, _template(options, ASKED.prompt), _ProgressLine(), options.docs):
+        print(path)
+
+
+def _template(options: argparse.Namespace, prompt: str) -> GenerateRequest:
+    from headsculpt.jobs.request import GenerateRequest
+
+    return GenerateRequest(
+        prompt=prompt,
+        seed=options.seed,
+        preset=options.preset,
+        pack=options.pack,
+        threads=options.threads,
+        preview_seconds=0,
+    )
+
+
 def _worker(options: argparse.Namespace) -> None:
     from headsculpt import worker
 
@@ -103,6 +148,9 @@ class _ProgressLine:
         from headsculpt.jobs.events import Notice, Progress
 
         if isinstance(event, Notice):
+            if self._stage:
+                print(file=sys.stderr)
+            self._stage = ""
             print(event.text, file=sys.stderr)
         elif isinstance(event, Progress):
             if self._stage not in ("", event.stage):

@@ -37,10 +37,12 @@ from headsculpt.stages.views import ViewSampler, ViewSettings
 POCKET = Path(__file__).parents[1] / "packs" / "pocket"
 
 
-def run_generate(request: GenerateRequest, emit: Callable[[Event], None], control: JobControl) -> GenerateResult:
+def run_generate(
+    request: GenerateRequest, emit: Callable[[Event], None], control: JobControl, pack: Pack | None = None
+) -> GenerateResult:
     """The whole way from words to a head. The same request gives the same arrays on one machine.
 
-    emit: hears how far it is; control: how other threads end it.
+    emit: hears how far it is; control: how other threads end it; pack: a loaded one, instead of the request's.
     Raises UserError for what the user can mend and errors.Cancelled.
     """
     torch.set_num_threads(request.threads or physical_cores())
@@ -49,7 +51,7 @@ def run_generate(request: GenerateRequest, emit: Callable[[Event], None], contro
     steps = {coarse.STAGE: preset.coarse.steps, fine.STAGE: preset.fine.steps}
     monitor = JobMonitor(head.space, steps, request.preview_seconds, emit, control)
     with monitor.part("Getting ready"):
-        pack = load_pack(request.pack or POCKET)
+        pack = pack or load_pack(request.pack or POCKET)
         prompt = check_prompt(pack, request.prompt)
         for text in prompt.notices:
             emit(Notice(text))

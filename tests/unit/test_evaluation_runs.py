@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The showcase and the controls with a stand-in for the engine: what is made, what is kept, what is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from shapes import icosphere
+from tiny_pack import make_tiny_pack
+
+from headsculpt.errors import UserError
+from headsculpt.evaluation import pages, runs
+from headsculpt.evaluation.controls import CONTROLS, run_controls
+from headsculpt.evaluation.examples import EXAMPLES
+from headsculpt.evaluation.showcase import run_showcase
+from headsculpt.finish.finish import finish
+from headsculpt.finish.gltf import glb, png
+from headsculpt.head.builtin import load_builtin
+from headsculpt.head.model import Head
+from headsculpt.jobs.events import GenerateResult
+from headsculpt.jobs.request import GenerateRequest
+from headsculpt.mesh import TexturedMesh
+from headsculpt.packs.pack import Pack, load_pack
+from headsculpt.packs.pocket.training.looks import SKINS
+from headsculpt.stages.presets import PRESETS
+
+FIRST, SECOND = (example.name for example in EXAMPLES[:2])
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_pack(tmp_path_factory.mktemp("pack") / "tiny")
+
+
+@pytest.fixture
+def template(pack: Path) -> GenerateRequest:
+    return GenerateRequest("green skin", seed=5, pack=pack, threads=1)
+
+
+@lru_cache(maxsize=1)
+def white_ball() -> TexturedMesh:
+    """A ball a little larger than a skull, in the built-in head's own coordinates."""
+    model = load_builtin()
+    space = Head.from_vertices(model, model.vertices).space
+    mesh = finish(icosphere(3), np.ones_like, 600, 64)
+    return replace(mesh, vertices=space.from_head(1.1 * mesh.vertices))
+
+
+def ball(color: tuple[float, float, float]) -> TexturedMesh:
+    mesh = white_ball()
+    return replace(mesh, base_color=np.full_like(mesh.base_color, np.round(255 * np.array(color))))
+
+
+class Engine:
+    """Stands for run_generate: balls of the colour that the prompt names, or grey ones from an unknown U-Net."""
+
+    def __init__(self) -> None:
+        self.prompts: list[str] = []
+
+    def __call__(self, request: GenerateRequest, emit: object, control: object, pack: Pack | None) -> GenerateResult:
+        self.prompts.append(request.prompt)
+        named = [color for word, color in SKINS.items() if f"{word} skin" in request.prompt]
+        report = {
+            "prompt": request.prompt,
+            "negative_prompt": request.negative_prompt,
+            "read_as": request.prompt,
+            "unknown_words": [],
+            "seed": request.seed,
+            "preset": request.preset,
+            "steps": {"coarse": 1, "fine": 1},
+            "seconds": {"Growing": 2.0, "Refining": 1.0},
+            "settings": asdict(PRESETS[request.preset]),
+        }
+        return GenerateResult(ball(named[0] if pack is None else (0.5, 0.5, 0.5)), report)
+
+
+@pytest.fixture(autouse=True)
+def light_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files in an export's order, with a small turntable: the real one is tested with the finish."""
+
+    def export(mesh: TexturedMesh, report: dict[str, Any], folder: Path) -> None:
+        (folder / "head.glb").write_bytes(glb(mesh, "head", {}))
+        columns = np.repeat(np.arange(8, dtype=np.uint8) * 30, 16)[None, :, None]
+        (folder / "turntable.png").write_bytes(png(np.broadcast_to(columns, (32, 128, 3)).copy()))
+        (folder / "report.json").write_text(json.dumps(report))
+
+    monkeypatch.setattr(runs, "export_head", export)
+
+
+def test_the_showcase_does_nothing_twice(tmp_path: Path, template: GenerateRequest) -> None:
+    engine = Engine()
+
+    def show(request: GenerateRequest, *only: str) -> list[str]:
+        engine.prompts.clear()
+        run_showcase(tmp_path, request, print, only, generate=engine)
+        return engine.prompts
+
+    first, second = (example.prompt for example in EXAMPLES[:2])
+    assert show(template, FIRST) == [first]
+    assert show(template, FIRST) == []
+    assert show(template, FIRST, SECOND) == [second]
+    assert show(replace(template, seed=6), FIRST) == [first]
+    assert show(template, FIRST) == [first]
+    (tmp_path / FIRST / "report.json").write_text("{")  # a run that was cut short
+    assert show(template, FIRST, SECOND) == [first]
+
+
+def test_other_settings_or_another_model_are_another_run(
+    tmp_path: Path, template: GenerateRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "head"
+    runs.make(template, folder, print, generate=Engine())
+    assert runs.finished(folder, template)
+    assert not runs.finished(folder, template, random_unet=True)
+    assert not runs.finished(folder, replace(template, negative_prompt="hair"))
+    other = make_tiny_pack(tmp_path / "other", seed=1)
+    assert not runs.finished(folder, replace(template, pack=other))
+    monkeypatch.setitem(PRESETS, "preview", PRESETS["standard"])
+    assert not runs.finished(folder, template)
+
+
+def test_what_the_showcase_writes(tmp_path: Path, template: GenerateRequest) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "showcase.md").write_text("Before\n<!-- showcase -->\nold\n<!-- /showcase -->\nafter\n")
+    out = tmp_path / "out"
+    run_showcase(out, template, print, [SECOND], generate=Engine())
+    written = run_showcase(out, template, print, [FIRST], docs, Engine())
+    assert all(path.is_file() for path in written)
+    data = json.loads((out / "showcase.json").read_text())
+    assert [entry["name"] for entry in data] == [FIRST, SECOND]  # also what another process has made
+    assert data[0]["found"]["colors"]["skin"]["nearest"] == "green"
+    assert data[0]["found"]["colors"]["skin"]["difference"] < 1
+    assert data[0]["found"]["colors"]["hair"]["nearest"] == "green" and data[0]["asked"]["hair"] == "red"
+    page = (docs / "showcase.md").read_text()
+    assert page.startswith("Before\n<!-- showcase -->\n| |") and page.endswith("<!-- /showcase -->\nafter\n")
+    assert "old" not in page
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| {FIRST} |")]
+    cells = [cell.strip() for cell in row.split("|")[1:-1]]
+    assert cells[1].startswith("green 0.") and "nearer" not in cells[1]
+    assert cells[2].startswith("red ") and cells[2].endswith("(nearer to green)")
+    assert cells[4] == f"{data[0]['found']['standoff']:.1%} (≥ 5%)" and cells[-1] == "3"
+    picture = Image.open(docs / "pictures" / f"{FIRST}.jpg")
+    assert picture.size == (64, 32)
+    columns = np.asarray(picture)[8, 8::16, 0].astype(int)
+    assert np.abs(columns - [0, 30, 60, 120]).max() < 8  # front, three-quarter, side, back
+
+
+def test_unknown_names_and_pages(tmp_path: Path, template: GenerateRequest) -> None:
+    engine = Engine()
+    with pytest.raises(UserError, match="no example called nobody"):
+        run_showcase(tmp_path, template, print, ["nobody"], generate=engine)
+    assert engine.prompts == []
+    page = tmp_path / "page.md"
+    page.write_text("<!-- showcase -->\nno end")
+    with pytest.raises(UserError, match="no place"):
+        pages.fill(page, "showcase", "new")
+    assert page.read_text() == "<!-- showcase -->\nno end"
+    with pytest.raises(UserError, match="can not be read"):
+        pages.fill(tmp_path / "none.md", "showcase", "new")
+
+
+def test_the_controls_are_judged_against_the_first_prompt(tmp_path: Path, template: GenerateRequest) -> None:
+    engine = Engine()
+    run_controls(tmp_path, template, print, generate=engine)
+    assert engine.prompts == [control.prompt for control in CONTROLS]
+    data = json.loads((tmp_path / "controls.json").read_text())
+    as_it_is, random_unet, other_words = (entry["found"]["colors"]["skin"] for entry in data)
+    assert as_it_is["difference"] < 1 and random_unet["difference"] > 20 and other_words["difference"] > 20
+    assert other_words["asked"] == "green" and other_words["nearest"] == "pale"
+    assert [entry["model"]["unet"] for entry in data] == ["trained", "random", "trained"]
+    assert len({entry["seed"] for entry in data}) == 1
+    assert Image.open(tmp_path / "pictures" / "controls.jpg").size == (1600, 600)
+    for control in CONTROLS:
+        assert f"| {control.title} |" in (tmp_path / "controls.md").read_text()
+    run_controls(tmp_path, template, print, generate=engine)
+    assert len(engine.prompts) == 3
+
+
+def test_an_untrained_unet(pack: Path) -> None:
+    trained = load_pack(pack)
+    state = torch.get_rng_state()
+    first, again, other = (runs.untrained(trained, seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), state)
+
+    def noise(of: Pack) -> torch.Tensor:
+        latents = torch.randn(1, 6, 8, 8, generator=torch.Generator().manual_seed(0))
+        return of.predict_noise(latents, torch.tensor([500]), of.embed(["a red head"]))
+
+    assert torch.equal(noise(first), noise(again)) and not torch.equal(noise(first), noise(other))
+    assert not torch.allclose(noise(first), noise(trained), atol=1e-2)
+    assert torch.equal(noise(trained), noise(load_pack(pack)))
+    shapes: Callable[[Pack], list[torch.Size]] = lambda of: [p.shape for p in of.unet.parameters()]  # noqa: E731
+    assert shapes(first) == shapes(trained) and not any(p.requires_grad for p in first.unet.parameters())
+
+
+def test_the_documents_have_their_places(tmp_path: Path) -> None:
+    for name in ("showcase", "controls"):
+        page = tmp_path / f"{name}.md"
+        page.write_text((DOCS / page.name).read_text())
+        pages.fill(page, name, "THE TABLE")
+        assert "\nTHE TABLE\n" in page.read_text()
