@@ -31,6 +31,18 @@ def clean(mesh: Mesh) -> Mesh:
     return _mesh(points, faces)
 
 
+def cut_below(mesh: Mesh, height: float) -> Mesh:
+    """What of a mesh lies above y = height, cut flat; open there. Colours are not kept."""
+    import trimesh
+
+    above = trimesh.intersections.slice_mesh_plane(
+        trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False),
+        plane_normal=(0, 1, 0),
+        plane_origin=(0, height, 0),
+    )
+    return Mesh(np.asarray(above.vertices, np.float32), np.asarray(above.faces, np.int32))
+
+
 def decimate(mesh: Mesh, triangles: int) -> Mesh:
     """At most so many triangles, by collapsing the edges whose loss shows least (Garland and Heckbert, 1997).
 

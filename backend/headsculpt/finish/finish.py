@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from headsculpt.finish.bake import Colors, angle_normals, bake
-from headsculpt.finish.clean import clean, decimate
+from headsculpt.finish.clean import clean, cut_below, decimate
 from headsculpt.finish.unwrap import unwrap
 from headsculpt.mesh import Mesh, TexturedMesh
 
+NECK = -0.5
+"""Height, in head space, at which a bust is cut flat: below, chosen heads end in ragged rims."""
 _SLIVERS = 0.7
 """An extracted surface is always thinned to this share of its triangles: the first to go are the degenerate ones."""
 
@@ -18,7 +20,7 @@ def finish(surface: Mesh, color_at: Colors, triangles: int, texture: int) -> Tex
     surface: in head space, the face along +z; color_at: its colours, see `bake.Colors`; triangles: of the result at
     most; texture: its side in texels. Raises UserError when there is no surface.
     """
-    detail = clean(surface)
+    detail = clean(cut_below(surface, NECK))
     mesh = decimate(detail, min(triangles, int(_SLIVERS * len(detail.triangles))))
     normals = angle_normals(mesh)
     corner_uv = unwrap(mesh, texture)

@@ -34,4 +34,4 @@ def _read_obj(path: Path) -> NDArray[np.float32]:
 def _read_ply(path: Path) -> NDArray[np.float32]:
     import trimesh
 
-    return np.asarray(trimesh.load(path, process=False).vertices, np.float32)
+    return np.asarray(trimesh.load_mesh(path, process=False).vertices, np.float32)

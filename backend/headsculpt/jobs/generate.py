@@ -34,6 +34,8 @@ from headsculpt.stages.presets import PRESETS
 from headsculpt.stages.settings import Preset
 from headsculpt.stages.views import ViewSampler, ViewSettings
 
+WARMUP_CHANNELS = 4
+"""Normals and opacity: what stands for the latent while the coarse stage warms up."""
 POCKET = Path(__file__).parents[1] / "packs" / "pocket"
 
 
@@ -53,23 +55,27 @@ def run_generate(
     with monitor.part("Getting ready"):
         pack = pack or load_pack(request.pack or POCKET)
         prompt = check_prompt(pack, request.prompt)
-        for text in prompt.notices:
+        preset, changes = fitted(PRESETS[request.preset], pack)
+        notices = prompt.notices + changes
+        for text in notices:
             emit(Notice(text))
         studio = Studio(request, pack, prompt.text, head)
         field = RadianceField(
-            preset.coarse.field, signed_distance_grid(head.vertices, head.triangles), studio.torch_random
+            preset.coarse.field,
+            signed_distance_grid(head.vertices, head.triangles, preset.coarse.prior_resolution),
+            studio.torch_random,
         )
         occupancy = OccupancyGrid(field, preset.coarse.occupancy)
     with monitor.part(coarse.STAGE):
         done = {"coarse": grow(field, occupancy, studio, preset, monitor)}
         surface = clean(extract_surface(field, occupancy, preset.coarse.extraction_resolution))
     with monitor.part(fine.STAGE):
-        tetrahedra = fine.TetrahedralSurface(surface, preset.fine.resolution)
+        tetrahedra = fine.TetrahedralSurface(surface, preset.fine.resolution, preset.fine.smoothing)
         done["fine"] = 0 if control.stop_requested else refine(tetrahedra, field, studio, preset, monitor)
     with monitor.part("Making textures"):
         textured = finish(tetrahedra.surface(), color_lookup(field), preset.finish.triangles, preset.finish.texture)
         control.check()
-    report = describe(request, preset, pack, prompt, done, monitor.seconds)
+    report = describe(request, preset, pack, prompt, notices, done, monitor.seconds)
     return GenerateResult(replace(textured, vertices=head.space.from_head(textured.vertices)), report)
 
 
@@ -114,6 +120,16 @@ def refine(
     )
 
 
+def fitted(preset: Preset, pack: Pack) -> tuple[Preset, list[str]]:
+    """The preset as far as this pack can follow it, and what had to change, a sentence each."""
+    if preset.coarse.warmup_steps == 0 or pack.spec.latent_channels == WARMUP_CHANNELS:
+        return preset, []
+    change = (
+        f"The pack “{pack.spec.name}” has no latents of {WARMUP_CHANNELS} channels, so the latent warm-up is left out."
+    )
+    return replace(preset, coarse=replace(preset.coarse, warmup_steps=0)), [change]
+
+
 def chosen_head(request: GenerateRequest) -> Head:
     """The request's head, or the built-in one, in head space."""
     model = load_builtin()
@@ -135,6 +151,7 @@ def describe(
     preset: Preset,
     pack: Pack,
     prompt: CheckedPrompt,
+    notices: list[str],
     done: dict[str, int],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
@@ -153,7 +170,7 @@ def describe(
         "steps_planned": {"coarse": preset.coarse.steps, "fine": preset.fine.steps},
         "seconds": seconds,
         "settings": asdict(preset),
-        "notices": prompt.notices,
+        "notices": notices,
         "versions": versions(),
     }
 

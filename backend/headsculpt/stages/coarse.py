@@ -31,14 +31,16 @@ class FieldPicture:
     """What cameras see of a field. Tensors [B, H, W, …]; outside the head opacity is 0 and the rest is undefined.
 
     color: premultiplied by opacity, sRGB; opacity: [B, H, W]; normals: towards the viewer, of the rendered depth;
-    predicted_normals: the field's own, premultiplied by opacity.
+    predicted_normals: the field's own, premultiplied by opacity; residual: mean squared density residual of what is
+    seen; carving: the same of all samples where it is negative.
     """
 
     color: Tensor
     opacity: Tensor
     normals: Tensor
     predicted_normals: Tensor
-    residual_loss: Tensor
+    residual: Tensor
+    carving: Tensor
 
 
 def run_coarse(
@@ -117,7 +119,8 @@ def render_field(
         opacity=picture(opacity, torch.zeros(len(rays))),
         normals=depth_normals(origins, directions, picture(depth, background_depth)),
         predicted_normals=picture(summed[:, 3:6], torch.zeros(len(rays), 3)),
-        residual_loss=(weights.detach() * field.residual.view(count, -1) ** 2).sum() / count,
+        residual=(weights.detach() * field.residual.view(count, -1) ** 2).sum() / count,
+        carving=(field.residual.clamp(max=0) ** 2).mean(),
     )
 
 
@@ -148,5 +151,6 @@ def regularisers(picture: FieldPicture, settings: CoarseSettings, progress: floa
         settings.weight_entropy * progress * entropy
         + settings.weight_smooth_normals * smooth
         + settings.weight_predicted_normals * agreement
-        + settings.weight_residual * picture.residual_loss
+        + settings.weight_residual * picture.residual
+        + settings.weight_carving * picture.carving
     )

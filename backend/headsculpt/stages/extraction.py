@@ -19,35 +19,61 @@ this. The prior alone reaches it a little off the chosen head; that much is take
 _CHUNK = 1 << 16  # points asked for at once: their activations stay in the cache
 
 
+_CLIP = 4.0
+"""Cells beyond which the level's size means nothing; more than the width of a band of tetrahedra."""
+_COARSE = 64
+"""Cells along a side of the grid that first tells where the surface is at all."""
+_NEAR = 2.0
+"""Cells of that grid around the surface that the fine grid looks at."""
+
+
 @torch.no_grad()
 def extract_surface(field: RadianceField, occupancy: OccupancyGrid, resolution: int) -> Mesh:
     """The surface on a grid of `resolution` cells along a side, with colours at the vertices; head space."""
-    level = level_grid(field, occupancy, resolution)
+    level = _level_grid(field, resolution, _near_surface(field, occupancy, resolution))
     grid = TetrahedralGrid.band(level.numpy(), resolution)
     vertices, triangles = marching_tetrahedra(grid.vertices, sample_grid(level, grid.vertices), grid)
-    colors = [field.color(part) for part in vertices.split(_CHUNK)]
-    return Mesh(
-        vertices.numpy(),
-        triangles.numpy().astype(np.int32),
-        torch.cat(colors).numpy() if colors else np.zeros((0, 3), np.float32),
+    colors = torch.cat([field.color(part) for part in vertices.split(_CHUNK)])
+    return Mesh(vertices.numpy(), triangles.numpy().astype(np.int32), colors.numpy())
+
+
+def _near_surface(field: RadianceField, occupancy: OccupancyGrid, resolution: int) -> Tensor:
+    """bool [(resolution + 1)³]: the nodes of the fine grid that can be near the surface."""
+    sampled = occupancy.sampled(_nodes(min(resolution, _COARSE)))
+    if resolution <= _COARSE:
+        return sampled
+    rough = _level_grid(field, _COARSE, sampled)
+    # a node's level only tells the distance up to one cell: whatever has a change of sign near it is kept
+    near = torch.nn.functional.max_pool3d(
+        (rough.abs() < _NEAR * 2 * FIELD_BOUND / _COARSE)[None, None].float(), 3, 1, 1
     )
+    return sample_grid(near[0, 0], _nodes(resolution)) > 0
 
 
-def level_grid(field: RadianceField, occupancy: OccupancyGrid, resolution: int) -> Tensor:
+def _level_grid(field: RadianceField, resolution: int, asked: Tensor) -> Tensor:
     """A distance-like function [resolution + 1]³ at the grid's nodes, zero on the surface and negative inside.
 
-    Only what rays sample is asked; elsewhere the field is empty or, deep inside, solid.
+    asked: bool, nodes at which the field is asked; elsewhere it is what the chosen head says.
     """
-    axis = torch.linspace(-FIELD_BOUND, FIELD_BOUND, resolution + 1)
-    nodes = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).view(-1, 3)
+    cell, a = 2 * FIELD_BOUND / resolution, field.settings.surface_width
+    nodes = _nodes(resolution)
     distance = sample_grid(field.distance, nodes)
-    level = torch.where(distance < 0, -FIELD_BOUND, FIELD_BOUND)
-    asked = occupancy.sampled(nodes).nonzero()[:, 0]
-    change = torch.cat([field.density_change(nodes[part]) for part in asked.split(_CHUNK)])
-    a = field.settings.surface_width
-    moved = _moved_surface(change, a, field.settings.lower_bound)
-    level[asked] = distance[asked] - moved + _moved_surface(torch.zeros(1), a, field.settings.lower_bound)
-    return level.view((resolution + 1,) * 3)
+    index = asked.nonzero()[:, 0]
+    change = torch.cat([field.density_change(nodes[part]) for part in index.split(_CHUNK)])
+    moved = torch.zeros_like(distance)
+    at_rest = _moved_surface(torch.zeros(1), a, field.settings.lower_bound)
+    moved[index] = _moved_surface(change, a, field.settings.lower_bound) - at_rest
+    moved = moved.clamp(distance - _CLIP * cell, distance + _CLIP * cell).view(1, 1, *(resolution + 1,) * 3)
+    # What has grown ends within a cell, so it is averaged over neighbours or it would be made of blocks. The chosen
+    # head's own distance is not: its lids and lips stay as they are.
+    padded = torch.nn.functional.pad(moved, (1,) * 6, mode="replicate")
+    return distance.view(moved.shape[2:]) - torch.nn.functional.avg_pool3d(padded, 3, stride=1)[0, 0]
+
+
+def _nodes(resolution: int) -> Tensor:
+    """The places [(resolution + 1)³, 3] of a grid's nodes."""
+    axis = torch.linspace(-FIELD_BOUND, FIELD_BOUND, resolution + 1)
+    return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).view(-1, 3)
 
 
 def _moved_surface(change: Tensor, a: float, lower_bound: float) -> Tensor:

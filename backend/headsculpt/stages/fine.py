@@ -11,17 +11,18 @@ from headsculpt.mesh import Mesh
 from headsculpt.render.antialias import antialias
 from headsculpt.render.camera import Camera
 from headsculpt.render.raster import interpolate, rasterize
-from headsculpt.render.shading import shade
+from headsculpt.render.shading import shade, vertex_normals
 from headsculpt.shape.distance import FIELD_BOUND, sample_grid, signed_distance_grid
 from headsculpt.shape.field import RadianceField
 from headsculpt.shape.tetrahedra import TetrahedralGrid, marching_tetrahedra
 from headsculpt.stages.distillation import Distillation
 from headsculpt.stages.monitor import Monitor
-from headsculpt.stages.normals import vertex_normals
 from headsculpt.stages.settings import FineSettings
 from headsculpt.stages.views import Views, ViewSampler
 
 STAGE = "Refining the surface"
+MLP_SHARE = 0.2
+"""Of the colours' learning rate: the network turns colours everywhere at once, the grid each in its place."""
 CLAMP = 2.0
 """Signed distances in cells are kept within ± this: beyond, their size carries no information."""
 
@@ -30,34 +31,35 @@ class TetrahedralSurface(nn.Module):
     """A surface as signed distances s_i and offsets Δv_i at the vertices of a tetrahedral grid.
 
     Only tetrahedra near the starting surface are kept; where nothing can change there is nothing to compute.
-    Distances are in cells, offsets in half cells through tanh, so that no tetrahedron can turn over.
+    Distances are in cells, offsets in half cells through tanh, so that no tetrahedron can turn over. Both are changes
+    of the start, averaged over the neighbours `smoothing` times: a step moves a patch of the surface instead of single
+    vertices, and the noise of the score, which differs from vertex to vertex, cancels out.
     """
 
-    def __init__(self, mesh: Mesh, resolution: int) -> None:
+    def __init__(self, mesh: Mesh, resolution: int, smoothing: int) -> None:
         super().__init__()
-        distance = signed_distance_grid(mesh.vertices, mesh.triangles, min(resolution + 1, 129))
+        self.smoothing = smoothing
+        distance = signed_distance_grid(mesh.vertices, mesh.triangles, resolution + 1)
         self.grid = TetrahedralGrid.band(distance, resolution, FIELD_BOUND)
         self.cell = 2 * FIELD_BOUND / resolution
         start = sample_grid(torch.from_numpy(distance), self.grid.vertices) / self.cell
         self.start: Tensor
         self.register_buffer("start", start.clamp(-CLAMP, CLAMP))
-        self.distance = nn.Parameter(self.start.clone())
-        self.offset = nn.Parameter(torch.zeros_like(self.grid.vertices))
+        self.change = nn.Parameter(torch.zeros(len(self.start), 4))
 
     def mesh(self) -> tuple[Tensor, Tensor]:
         """Vertices [V, 3] and triangles int64 [T, 3], differentiable in both parameters."""
-        positions = self.grid.vertices + 0.5 * self.cell * torch.tanh(self.offset)
-        return marching_tetrahedra(positions, self.distance, self.grid)
+        change: Tensor = self.change
+        for _ in range(self.smoothing):
+            change = change + 0.5 * self.grid.laplacian(change)
+        positions = self.grid.vertices + 0.5 * self.cell * torch.tanh(change[:, 1:])
+        return marching_tetrahedra(positions, self.start + change[:, 0], self.grid)
 
     @torch.no_grad()
     def surface(self) -> Mesh:
         """The mesh as it is now, without colours."""
         vertices, triangles = self.mesh()
         return Mesh(vertices.numpy(), triangles.numpy().astype(np.int32))
-
-    def roughness(self) -> Tensor:
-        """Mean squared change of the distances' Laplacian against the start: smooth changes cost nothing."""
-        return (self.grid.laplacian(self.distance - self.start) ** 2).mean()
 
 
 def run_fine(
@@ -72,7 +74,8 @@ def run_fine(
     optimizer = torch.optim.Adam(
         [
             {"params": surface.parameters(), "lr": settings.learning_rate_shape},
-            {"params": field.parameters(), "lr": settings.learning_rate_color},
+            {"params": field.encoder.parameters(), "lr": settings.learning_rate_color},
+            {"params": field.mlp.parameters(), "lr": MLP_SHARE * settings.learning_rate_color},
         ],
         betas=(0.9, 0.99),
         eps=1e-15,
@@ -82,7 +85,6 @@ def run_fine(
         vertices, triangles = surface.mesh()
         pictures = render_surface(vertices, triangles, field, views)
         loss = distillation.picture_loss(pictures, views, step / settings.steps)
-        loss = loss + settings.weight_smooth_shape * surface.roughness()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Normals for shading: of a depth picture and of a mesh. Both differentiable."""
+"""Normals of a depth picture, for shading what volume rendering shows."""
 
 from __future__ import annotations
 
@@ -21,13 +21,3 @@ def depth_normals(origins: Tensor, directions: Tensor, depth: Tensor) -> Tensor:
     up = F.pad(points[..., :-2, :] - points[..., 2:, :], (0, 0, 1, 1), mode="replicate")
     normals = torch.linalg.cross(right, up, dim=1)
     return F.normalize(normals, dim=1, eps=1e-8).permute(0, 2, 3, 1)
-
-
-def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """Area-weighted vertex normals: vertices [V, 3], triangles int64 [T, 3] → unit [V, 3]."""
-    corners = vertices[triangles]
-    face = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    # scatter_add with an expanded index is ten times faster than index_add on a CPU
-    index = triangles.reshape(-1, 1).expand(-1, 3)
-    normals = torch.zeros_like(vertices).scatter_add(0, index, face.repeat_interleave(3, dim=0))
-    return F.normalize(normals, dim=1, eps=1e-12)

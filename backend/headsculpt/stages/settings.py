@@ -29,7 +29,9 @@ class CoarseSettings:
     learning_rate_mlp: float = 1e-3
     """Adam's rate for the field's MLP (paper)."""
     weight_residual: float = 0.0
-    """Squared density residual near the surface: keeps the shape to the chosen head where the prompt asks nothing."""
+    """Squared density residual of what is seen: keeps the shape to the chosen head where the prompt asks nothing."""
+    weight_carving: float = 0.0
+    """Squared density residual where it is negative: words add hair and horns, they seldom take flesh away."""
     weight_smooth_normals: float = 0.0
     """Squared differences of neighbouring pixels' normals: takes out bumps."""
     weight_predicted_normals: float = 0.1
@@ -38,7 +40,9 @@ class CoarseSettings:
     """Entropy of each ray's opacity, ramped up over the stage (authors' code)."""
     open_levels: float = 0.0
     """Share of the steps over which the hash grid's fine levels open, coarse to fine; 0: all open from the start."""
-    extraction_resolution: int = 128
+    prior_resolution: int = 257
+    """Nodes along a side of the grid that the chosen head's signed distance is kept on."""
+    extraction_resolution: int = 256
     """Cells along a side of the grid that the final surface is extracted on."""
     field: FieldSettings = dataclasses.field(default_factory=FieldSettings)
     occupancy: OccupancySettings = dataclasses.field(default_factory=OccupancySettings)
@@ -60,8 +64,9 @@ class FineSettings:
     """Adam's rate for s_i (in cells) and for the offsets (in half cells) (paper)."""
     learning_rate_color: float = 1e-3
     """Adam's rate for the colour field that goes on from the coarse stage (paper)."""
-    weight_smooth_shape: float = 0.2
-    """Squared change of the signed distances' Laplacian against the starting surface (authors' code: Laplacian .2)."""
+    smoothing: int = 0
+    """How often changes of the surface are averaged over neighbouring grid vertices (ours, for the authors' Laplacian
+    loss: a step then moves patches, not single vertices)."""
     views: ViewSettings = dataclasses.field(default_factory=ViewSettings)
     score: ScoreSettings = dataclasses.field(default_factory=ScoreSettings)
 
