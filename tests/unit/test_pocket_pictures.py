@@ -11,10 +11,10 @@ import torch
 from scipy.spatial import cKDTree
 
 from headsculpt.head.builtin import load_builtin
+from headsculpt.mesh import Mesh
 from headsculpt.packs.pocket.training import noise, pictures, surface
-from headsculpt.packs.pocket.training.looks import HAIR_COLORS, SKINS, Look, Wardrobe
+from headsculpt.packs.pocket.training.looks import HAIR_COLORS, SKINS, Look, PaintedHead, Wardrobe
 from headsculpt.render.camera import Camera
-from headsculpt.render.shading import shade
 
 CROWN_TO_CHIN = 0.6
 LOOK = Look("green", "bald", "red", False, "blue", "", identity=(0.0,) * 10, seed=7)
@@ -81,21 +81,23 @@ def test_noise_is_smooth_bounded_and_repeatable() -> None:
     assert np.abs(nudged - values).max() < 5e-3
 
 
-def test_pictures_obey_the_shading_law() -> None:
-    """One triangle in front of another that fills the picture: nearest wins, colour by render/shading.py."""
-    column = np.array([-50, 150, 50, 2, 14, 8], np.float32)
-    row = np.array([-50, -50, 200, 2, 2, 14], np.float32)
-    depth = np.array([2, 2, 2, 1, 1, 1], np.float32)
-    triangles = np.array([[3, 4, 5], [0, 1, 2]], np.int32)
-    colors = np.repeat(np.array([[0.8, 0.5, 0.2], [0.1, 0.9, 0.4]], np.float32), 3, 0)
-    normals = np.repeat(np.array([[0, 0, 1], [0.6, 0, 0.8]], np.float32), 3, 0)
-    light, ambient = np.array([0, 0.6, 0.8], np.float32), 0.4
-    picture = surface.lit_picture(
-        column, row, depth, triangles, colors, normals, light, ambient, np.ones(3, np.float32), 32
-    )
-    expected = shade(torch.tensor(colors[[0, 3]]), torch.tensor(normals[[0, 3]]), torch.tensor(light), ambient).numpy()
-    np.testing.assert_allclose(picture[20, 20], expected[0], atol=1e-5)
-    np.testing.assert_allclose(picture[6, 8], expected[1], atol=1e-5)
+def test_pictures_obey_the_pack_s_laws(wardrobe: Wardrobe) -> None:
+    """A wall that faces the camera is as bright as albedo · (ambient + (1 − ambient) · n·l) by pack.json's laws."""
+    spec, rng = pictures.pack_spec(), np.random.default_rng(0)
+    corners = np.array([[-0.3, -0.3, 0], [0.3, -0.3, 0], [0.3, 0.3, 0], [-0.3, 0.3, 0]], np.float32)
+    wall = Mesh(corners, np.array([[0, 1, 2], [0, 2, 3]], np.int32), np.full((4, 3), 0.5, np.float32))
+    camera = pictures.draw_camera(replace(spec.cameras, elevation=(0.0, 0.0)), 0.0, 32, rng)
+    seen = [pictures.photograph(PaintedHead(wall, corners), camera, spec, rng) for _ in range(300)]
+    wall_grey = np.array([photo[16, 16] for photo in seen]) / 255
+    ground = np.array([photo[1, 1] for photo in seen]) / 255
+    draws = np.random.default_rng(1)
+    light = draws.normal(spec.lights.direction_mean, spec.lights.direction_std, (20000, 3))
+    facing = light[:, 2] / np.linalg.norm(light, axis=1)
+    ambient = draws.uniform(*spec.lights.ambient, 20000)
+    expected = 0.5 * (ambient + (1 - ambient) * facing)
+    assert wall_grey[:, 0].mean() == pytest.approx(expected.mean(), abs=0.005)
+    assert wall_grey[:, 0].std() == pytest.approx(expected.std(), rel=0.15)
+    assert ground.max(1).min() > 0.08 and ground.max() < 0.96 and (ground.min(1) / ground.max(1)).min() > 0.88
 
 
 def test_the_same_seed_gives_the_same_pictures(wardrobe: Wardrobe) -> None:
@@ -115,8 +117,8 @@ def hair_height(wardrobe: Wardrobe, look: Look) -> float:
     """95th percentile over the scalp of how far the dressed head stands off the bare one, in heads."""
     bare = wardrobe.dress(replace(look, style="bald"))
     dressed = wardrobe.dress(look)
-    scalp = bare.vertices[: len(wardrobe.rest)][wardrobe.scalp > 0.02]
-    distance, nearest = cKDTree(scalp).query(dressed.vertices)
+    scalp = bare.mesh.vertices[: len(wardrobe.rest)][wardrobe.scalp > 0.02]
+    distance, nearest = cKDTree(scalp).query(dressed.mesh.vertices)
     highest = np.zeros(len(scalp))
     np.maximum.at(highest, nearest, distance)
     return float(np.percentile(highest, 95)) / CROWN_TO_CHIN
@@ -131,8 +133,8 @@ def test_hair_is_shape(wardrobe: Wardrobe, style: str, least: float, most: float
 
 def test_long_hair_falls_below_the_jaw_at_the_back_and_leaves_the_face_free(wardrobe: Wardrobe) -> None:
     head = wardrobe.dress(replace(LOOK, style="long"))
-    shell = np.unique(head.triangles[head.triangles.max(1) >= len(wardrobe.rest)])
-    hair = head.vertices[shell[shell >= len(wardrobe.rest)]]
+    shell = np.unique(head.mesh.triangles[head.mesh.triangles.max(1) >= len(wardrobe.rest)])
+    hair = head.mesh.vertices[shell[shell >= len(wardrobe.rest)]]
     assert hair[hair[:, 2] < -0.1][:, 1].min() < -0.28
     face = (np.abs(hair[:, 0]) < 0.08) & (hair[:, 2] > 0.15) & (hair[:, 1] < 0.05)
     assert not face.any()
@@ -144,27 +146,29 @@ def test_a_bald_head_without_a_beard_is_the_head_itself(wardrobe: Wardrobe) -> N
     head = wardrobe.dress(LOOK)
     model = wardrobe.model
     bare = Head.from_vertices(model, model.posed(LOOK.identity)).vertices
-    assert np.array_equal(head.vertices[: len(bare)], bare)
-    assert len(head.vertices) == len(wardrobe.rest)
+    assert np.array_equal(head.mesh.vertices[: len(bare)], bare)
+    assert len(head.mesh.vertices) == len(wardrobe.rest)
 
 
 def test_a_beard_is_shape_below_the_chin_and_nothing_above_the_nose(wardrobe: Wardrobe) -> None:
     bare, bearded = wardrobe.dress(LOOK), wardrobe.dress(replace(LOOK, beard=True))
-    grown = np.linalg.norm(bearded.vertices - bare.vertices, axis=1)
+    grown = np.linalg.norm(bearded.mesh.vertices - bare.mesh.vertices, axis=1)
     assert grown.max() > 0.08 * CROWN_TO_CHIN
-    assert bearded.vertices[grown > 0.02][:, 1].min() < -0.32
+    assert bearded.mesh.vertices[grown > 0.02][:, 1].min() < -0.32
     above = wardrobe.rest[:, 1] > wardrobe.anatomy.eye + 0.02
     assert grown[above].max() == 0
 
 
 def test_colors_are_where_the_words_say(wardrobe: Wardrobe) -> None:
     head = wardrobe.dress(replace(LOOK, style="mohawk", beard=True))
+    colors = head.mesh.colors
+    assert colors is not None
     cheek = np.linalg.norm(wardrobe.rest - wardrobe.anatomy.landmarks[50], axis=1).argmin()
-    np.testing.assert_allclose(head.colors[cheek], SKINS["green"], atol=0.12)
-    np.testing.assert_allclose(head.colors[len(wardrobe.rest) :].mean(0), HAIR_COLORS["red"], atol=0.12)
+    np.testing.assert_allclose(colors[cheek], np.array(SKINS["green"]), atol=0.12)
+    np.testing.assert_allclose(colors[len(wardrobe.rest) :].mean(0), np.array(HAIR_COLORS["red"]), atol=0.12)
     for side in (468, 473):
         near = np.linalg.norm(wardrobe.rest - wardrobe.anatomy.landmarks[side], axis=1).argsort()[:250]
-        eyes = np.array([color for color in head.colors[near] if color.max() > 0.1])
+        eyes = np.array([color for color in colors[near] if color.max() > 0.1])
         assert (eyes[:, 2] > eyes[:, 0]).any()  # blue irises beside the black pupils
 
 
@@ -181,7 +185,7 @@ def test_cameras_frame_head_and_face(wardrobe: Wardrobe) -> None:
             pixels = camera.project(axis)[0][0]
             shares.append(float((pixels[1, 1] - pixels[0, 1]) / 128))
         assert low < min(shares) and max(shares) < high
-    tall = torch.from_numpy(wardrobe.dress(replace(LOOK, style="mohawk")).vertices)
+    tall = torch.from_numpy(wardrobe.dress(replace(LOOK, style="mohawk")).mesh.vertices)
     azimuth, elevation, radius, fov = torch.tensor([0.0, 0.0, spec.cameras.radius[0], spec.cameras.fov[1]])[:, None]
     near = Camera.orbit(azimuth, elevation, radius, fov, 128)
     assert float(near.project(tall)[0][..., 1].min()) > 0

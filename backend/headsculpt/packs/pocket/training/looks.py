@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....head.model import Head, HeadModel
+from ....mesh import Mesh
 from . import surface
 from .noise import fractal_noise, value_noise
 
@@ -102,13 +103,9 @@ class Locks:
 
 @dataclass(frozen=True)
 class PaintedHead:
-    """A head ready to be seen: vertices, colors, normals float32 [V, 3] in head space; triangles int32 [T, 3];
-    landmarks float32 [478, 3]."""
+    """A head ready to be seen, in head space: its mesh with colours, and landmarks float32 [478, 3]."""
 
-    vertices: Array
-    triangles: NDArray[np.int32]
-    colors: Array
-    normals: Array
+    mesh: Mesh
     landmarks: Array
 
 
@@ -268,8 +265,8 @@ class Wardrobe:
             triangles = np.concatenate([triangles, seen + len(vertices)])
             vertices = np.concatenate([vertices, shell])
             colors = np.concatenate([colors, np.clip(hair * shade[:, None], 0, 1)])
-        vertices, colors = vertices.astype(np.float32), np.clip(colors, 0, 1).astype(np.float32)
-        return PaintedHead(vertices, triangles, colors, surface.vertex_normals(vertices, triangles), head.landmarks)
+        mesh = Mesh(vertices.astype(np.float32), triangles, np.clip(colors, 0, 1).astype(np.float32))
+        return PaintedHead(mesh, head.landmarks)
 
     def _skin(self, look: Look) -> Array:
         """Base colour with blotches and pores, blush, eye sockets, lips; then the eyes and the mouth's inside."""

@@ -20,15 +20,14 @@ from numpy.typing import NDArray
 
 from ....head.builtin import load_builtin
 from ....render.camera import Camera
+from ....render.meshview import picture
 from ...spec import CameraRange, PackSpec, read_description
-from . import surface
 from .looks import Look, PaintedHead, Wardrobe
 
 PACK = Path(__file__).parents[1]
 VIEWS_PER_LOOK = 6
 FRONT_SHARE, FRONT_SPREAD = 0.55, 35.0  # of the azimuths, normal about the face with this deviation in degrees
 CLOSE_SHARE = 0.35  # of the views that a close-up can show
-OVERSAMPLING = 2
 SHARD = 200  # looks in one file
 
 
@@ -67,29 +66,10 @@ def draw_camera(law: CameraRange, azimuth: float, size: int, rng: np.random.Gene
 
 def photograph(head: PaintedHead, camera: Camera, spec: PackSpec, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A picture [S, S, 3] of a head under a light and before a background drawn from the pack's laws."""
-    size = camera.height * OVERSAMPLING
-    pixels, depth = camera.resized(size).project(torch.from_numpy(head.vertices))
-    column, row = (np.ascontiguousarray(axis) for axis in pixels[0].numpy().T)
-    law = spec.lights
+    law, ground = spec.lights, spec.backgrounds
     light = (law.direction_mean + rng.normal(size=3) * law.direction_std) @ camera.rotation[0].numpy()
-    light = (light / np.linalg.norm(light)).astype(np.float32)
-    ground = spec.backgrounds
     background = rng.uniform(*ground.grey) * (1 - rng.uniform(0, ground.tint, 3))
-    picture = surface.lit_picture(
-        column,
-        row,
-        depth[0].numpy(),
-        head.triangles,
-        head.colors,
-        head.normals,
-        light,
-        rng.uniform(*law.ambient),
-        background.astype(np.float32),
-        size,
-    )
-    side = camera.height
-    small = picture.reshape(side, OVERSAMPLING, side, OVERSAMPLING, 3).mean((1, 3))
-    return (small * 255 + 0.5).astype(np.uint8)
+    return picture(head.mesh, camera, light, rng.uniform(*law.ambient), background)[0]
 
 
 def take(
@@ -100,10 +80,10 @@ def take(
     close = spec.close_up
     is_close = close is not None and abs(azimuth) <= close.azimuth_limit and rng.random() < CLOSE_SHARE
     camera = draw_camera(close if close and is_close else spec.cameras, azimuth, spec.image_size, rng)
-    picture = photograph(head, camera, spec, rng)
+    photo = photograph(head, camera, spec, rng)
     landmarks = camera.project(torch.from_numpy(head.landmarks))[0][0].numpy()
     record = Record(look.skin, look.style, look.hair, look.beard, look.eyes, look.expression, azimuth, is_close)
-    return picture, landmarks, record
+    return photo, landmarks, record
 
 
 def take_many(

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small mesh tools of the data renderer: subdivision, normals, the outermost hit of a ray, a lit picture."""
+"""Small mesh tools of the data renderer: subdivision, normals, the outermost hit of a ray."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from ....render.shading import area_vectors_kernel
 
 
 class Subdivision:
@@ -32,24 +34,11 @@ def _edge(vertices: np.ndarray, a: int, b: int) -> tuple[float, float, float]:
     return vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
 
 
-@njit(cache=True)
-def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+def vertex_normals(vertices: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
     """Area-weighted unit normals, float32 [V, 3]."""
-    out = np.zeros_like(vertices)
-    for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        ux, uy, uz = _edge(vertices, a, b)
-        wx, wy, wz = _edge(vertices, a, c)
-        nx, ny, nz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
-        for i in (a, b, c):
-            out[i, 0] += nx
-            out[i, 1] += ny
-            out[i, 2] += nz
-    for i in range(out.shape[0]):
-        length = np.sqrt(out[i, 0] ** 2 + out[i, 1] ** 2 + out[i, 2] ** 2) + np.float32(1e-12)
-        for k in range(3):
-            out[i, k] /= length
-    return out
+    sums = np.empty_like(vertices)
+    area_vectors_kernel(vertices, triangles, sums)
+    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
 
 @njit(cache=True)
@@ -84,54 +73,3 @@ def farthest_hits(
                 hit[r] = t
                 bary[r, 0], bary[r, 1], bary[r, 2] = 1 - u - v, u, v
     return hit, bary
-
-
-@njit(cache=True, fastmath=True)
-def lit_picture(
-    column: np.ndarray,
-    row: np.ndarray,
-    depth: np.ndarray,
-    triangles: np.ndarray,
-    colors: np.ndarray,
-    normals: np.ndarray,
-    light: np.ndarray,
-    ambient: float,
-    background: np.ndarray,
-    size: int,
-) -> np.ndarray:
-    """A z-buffered picture, float32 [size, size, 3], of per-vertex colours under render/shading.py's law.
-
-    column, row, depth: [V], pixels and distance along the axis. Attributes are interpolated linearly on the screen:
-    triangles are about a pixel wide here.
-    """
-    out = np.empty((size, size, 3), np.float32)
-    out[:] = background
-    buffer = np.full((size, size), 1e9, np.float32)
-    for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        ax, ay, bx, by, cx, cy = column[a], row[a], column[b], row[b], column[c], row[c]
-        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if area == 0:
-            continue
-        x0, x1 = max(0, int(np.ceil(min(ax, bx, cx) - 0.5))), min(size - 1, int(np.floor(max(ax, bx, cx) - 0.5)))
-        y0, y1 = max(0, int(np.ceil(min(ay, by, cy) - 0.5))), min(size - 1, int(np.floor(max(ay, by, cy) - 0.5)))
-        for y in range(y0, y1 + 1):
-            for x in range(x0, x1 + 1):
-                u = ((bx - x - 0.5) * (cy - y - 0.5) - (by - y - 0.5) * (cx - x - 0.5)) / area
-                v = ((cx - x - 0.5) * (ay - y - 0.5) - (cy - y - 0.5) * (ax - x - 0.5)) / area
-                w = 1 - u - v
-                if u < 0 or v < 0 or w < 0:
-                    continue
-                z = u * depth[a] + v * depth[b] + w * depth[c]
-                if z >= buffer[y, x]:
-                    continue
-                buffer[y, x] = z
-                nx = u * normals[a, 0] + v * normals[b, 0] + w * normals[c, 0]
-                ny = u * normals[a, 1] + v * normals[b, 1] + w * normals[c, 1]
-                nz = u * normals[a, 2] + v * normals[b, 2] + w * normals[c, 2]
-                length = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-8
-                facing = max(0.0, (nx * light[0] + ny * light[1] + nz * light[2]) / length)
-                shade = ambient + (1 - ambient) * facing
-                for k in range(3):
-                    out[y, x, k] = min(1.0, shade * (u * colors[a, k] + v * colors[b, k] + w * colors[c, k]))
-    return out
