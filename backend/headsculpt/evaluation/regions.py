@@ -123,9 +123,11 @@ def _seen_above(
     tree.init(*surface)
     start = points + REACH * directions
     triangle, way, uv = tree.intersect_ray_first(*surface, start, -directions, REACH + INSET)
+    lost = triangle < 0
+    uv[lost] = 0  # igl leaves it as the memory was
     bary = np.stack([1 - uv.sum(axis=1), *uv.T], axis=1)
     height = REACH - way
-    if (lost := triangle < 0).any():
+    if lost.any():
         squared, nearest, place = tree.squared_distance(*surface, points[lost])
         triangle[lost], height[lost] = nearest, np.sqrt(squared)
         inside = points_to_barycentric(surface[0][surface[1][nearest]], place)
