@@ -237,9 +237,14 @@ def _generate(request: GenerateRequest, emit: Callable[[Event], None], control: 
 
 
 def _warm_up() -> str:
-    """Imports what a job needs. Returns the name of the device that it will run on."""
+    """Loads the libraries, the kernels and the built-in pack once. Returns the name of the device that jobs run on."""
     import torch
 
-    import headsculpt.jobs.generate  # noqa: F401
+    from headsculpt import render, shape
+    from headsculpt.jobs.generate import POCKET
+    from headsculpt.packs.pack import load_pack
 
+    shape.warm_up()
+    render.warm_up()
+    load_pack(POCKET)
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"

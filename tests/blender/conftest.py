@@ -37,23 +37,26 @@ def installed() -> Iterator[None]:
     bpy.ops.preferences.addon_disable(module=ID)  # a handler that is still registered at exit hangs the module
 
 
+@pytest.fixture(scope="session")
+def addon_module(installed: None) -> Callable[[str], ModuleType]:
+    """The add-on's modules by name."""
+    return lambda name: importlib.import_module(f"{ID}.{name}")
+
+
 @pytest.fixture
-def addon(installed: None) -> Iterator[Callable[[str], ModuleType]]:
+def addon(addon_module: Callable[[str], ModuleType]) -> Iterator[Callable[[str], ModuleType]]:
     """The add-on's modules by name, in an empty scene, with the fake worker as its worker."""
 
-    def module(name: str) -> ModuleType:
-        return importlib.import_module(f"{ID}.{name}")
-
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=False)
-    session = module("pump").session
+    session = addon_module("pump").session
     preferences = bpy.context.preferences.addons[ID].preferences
     preferences.worker_command = shlex.join([setting("HEADSCULPT_WORKER_PYTHON"), str(FAKE_WORKER)])
     preferences.pack = ""
-    yield module
+    yield addon_module
     session.disconnect()
     session.finish()
     session.card = None
-    module("scene").remove_previews()
+    addon_module("scene").remove_previews()
 
 
 @pytest.fixture
