@@ -32,15 +32,36 @@ def clean(mesh: Mesh) -> Mesh:
 
 
 def cut_below(mesh: Mesh, height: float) -> Mesh:
-    """What of a mesh lies above y = height, cut flat; open there. Colours are not kept."""
-    import trimesh
+    """What of a mesh lies above y = height, cut flat and open there. Colours are not kept.
 
-    above = trimesh.intersections.slice_mesh_plane(
-        trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False),
-        plane_normal=(0, 1, 0),
-        plane_origin=(0, height, 0),
-    )
-    return Mesh(np.asarray(above.vertices, np.float32), np.asarray(above.faces, np.int32))
+    New vertices are there once for each triangle that they belong to, at exactly the same place: `clean` joins them.
+    """
+    points, faces = mesh.vertices.astype(np.float64), mesh.triangles.astype(np.int64)
+    above = points[faces, 1] >= height
+    parts = [points[faces[above.all(axis=1)]]]
+    for count in (1, 2):  # corners above the plane
+        some = above.sum(axis=1) == count
+        lone = above[some] if count == 1 else ~above[some]
+        # the corner that is alone on its side comes first
+        turned = np.take_along_axis(faces[some], (lone.argmax(axis=1)[:, None] + np.arange(3)) % 3, axis=1)
+        alone, after, before = points[turned[:, 0]], points[turned[:, 1]], points[turned[:, 2]]
+        one, other = _at_height(alone, after, height), _at_height(alone, before, height)
+        if count == 1:
+            parts.append(np.stack([alone, one, other], axis=1))
+        else:
+            parts += [np.stack([one, after, before], axis=1), np.stack([one, before, other], axis=1)]
+    corners = np.concatenate(parts)
+    return Mesh(corners.reshape(-1, 3).astype(np.float32), np.arange(3 * len(corners), dtype=np.int32).reshape(-1, 3))
+
+
+def _at_height(start: NDArray[np.float64], end: NDArray[np.float64], height: float) -> NDArray[np.float64]:
+    """Where the edges start–end [N, 3] cross y = height; the same bits whichever way an edge is walked."""
+    upwards = (start[:, 1] <= end[:, 1])[:, None]
+    low, high = np.where(upwards, start, end), np.where(upwards, end, start)
+    share = (height - low[:, 1:2]) / np.maximum(high[:, 1:2] - low[:, 1:2], 1e-30)
+    crossing = low + share * (high - low)
+    crossing[:, 1] = height
+    return crossing
 
 
 def decimate(mesh: Mesh, triangles: int) -> Mesh:
