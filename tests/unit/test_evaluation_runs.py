@@ -90,8 +90,9 @@ def light_export(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def export(mesh: TexturedMesh, report: dict[str, Any], folder: Path) -> None:
         (folder / "head.glb").write_bytes(glb(mesh, "head", {}))
-        columns = np.repeat(np.arange(8, dtype=np.uint8) * 30, 16)[None, :, None]
-        (folder / "turntable.png").write_bytes(png(np.broadcast_to(columns, (32, 128, 3)).copy()))
+        sheet = np.full((128, 8, 64, 3), 200, np.uint8)  # two rows of eight views: a bar that is lighter in each
+        sheet[8:, :, 28:40] = 20 * np.arange(8, dtype=np.uint8)[:, None, None]
+        (folder / "turntable.png").write_bytes(png(sheet.reshape(128, 512, 3)))
         (folder / "report.json").write_text(json.dumps(report))
 
     monkeypatch.setattr(runs, "export_head", export)
@@ -151,9 +152,9 @@ def test_what_the_showcase_writes(tmp_path: Path, template: GenerateRequest) -> 
     assert cells[2].startswith("red ") and cells[2].endswith("(nearer to green)")
     assert cells[4] == f"{data[0]['found']['standoff']:.1%} (≥ 5%)" and cells[-1] == "3"
     picture = Image.open(docs / "pictures" / f"{FIRST}.jpg")
-    assert picture.size == (64, 32)
-    columns = np.asarray(picture)[8, 8::16, 0].astype(int)
-    assert np.abs(columns - [0, 30, 60, 120]).max() < 8  # front, three-quarter, side, back
+    assert picture.size == (4 * (16 + 2 * 8), 128)  # the bar is at most 8 pixels off the middle; then a rim
+    middle = np.asarray(picture)[32, 16::32, 0].astype(int)
+    assert np.abs(middle - [0, 20, 40, 80]).max() < 8  # front, three-quarter, side, back
 
 
 def test_unknown_names_and_pages(tmp_path: Path, template: GenerateRequest) -> None:
@@ -180,7 +181,7 @@ def test_the_controls_are_judged_against_the_first_prompt(tmp_path: Path, templa
     assert other_words["asked"] == "green" and other_words["nearest"] == "pale"
     assert [entry["model"]["unet"] for entry in data] == ["trained", "random", "trained"]
     assert len({entry["seed"] for entry in data}) == 1
-    assert Image.open(tmp_path / "pictures" / "controls.jpg").size == (1600, 600)
+    assert Image.open(tmp_path / "pictures" / "controls.jpg").size == (8 * 100, 600)
     for control in CONTROLS:
         assert f"| {control.title} |" in (tmp_path / "controls.md").read_text()
     run_controls(tmp_path, template, print, generate=engine)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from headsculpt.errors import UserError
@@ -24,22 +25,33 @@ ANGLES = (0, 45, 90, 180)
 
 def head_picture(folder: Path) -> Image.Image:
     """One head from four sides, cut from its turntable: colour above, normals below."""
-    turntable = Image.open(folder / "turntable.png").convert("RGB")
-    size = turntable.height // 2
-    sheet = Image.new("RGB", (len(ANGLES) * size, 2 * size))
-    for column, angle in enumerate(ANGLES):
-        left = angle * VIEWS // 360 * size
-        sheet.paste(turntable.crop((left, 0, left + size, 2 * size)), (column * size, 0))
-    return sheet
+    return Image.fromarray(np.concatenate(_trimmed(_views(folder)), axis=1))
 
 
-def rows_picture(folders: Sequence[Path], tile: int = 200) -> Image.Image:
-    """Several heads below each other, a row each: colour from four sides, then normals."""
+def rows_picture(folders: Sequence[Path], height: int = 200) -> Image.Image:
+    """Several heads below each other, each in a row of `height` pixels: colour from four sides, then normals."""
+    views = _trimmed(np.concatenate([_views(folder) for folder in folders]))
     rows = []
-    for folder in folders:
-        sheet = head_picture(folder).resize((len(ANGLES) * tile, 2 * tile), Image.Resampling.LANCZOS)
-        rows.append(np.concatenate(np.split(np.asarray(sheet), 2), axis=1))
+    for head in np.split(views, len(folders)):
+        row = np.concatenate([*head[:, : head.shape[1] // 2], *head[:, head.shape[1] // 2 :]], axis=1)
+        size = round(row.shape[1] * height / row.shape[0]), height
+        rows.append(np.asarray(Image.fromarray(row).resize(size, Image.Resampling.LANCZOS)))
     return Image.fromarray(np.concatenate(rows))
+
+
+def _views(folder: Path) -> NDArray[np.uint8]:
+    """A turntable's pictures from ANGLES, [4, 2 · S, S, 3]: colour in the upper half, normals in the lower."""
+    turntable = np.asarray(Image.open(folder / "turntable.png").convert("RGB"))
+    around = np.split(turntable, VIEWS, axis=1)
+    return np.stack([around[angle * VIEWS // 360] for angle in ANGLES])
+
+
+def _trimmed(views: NDArray[np.uint8], rim: int = 8) -> NDArray[np.uint8]:
+    """Views [N, H, W, 3] without what is background at both sides of all of them, but for a rim."""
+    shown = (views != views[:, :1, :1]).any(axis=-1)[:, : views.shape[1] // 2].any(axis=(0, 1))
+    (columns,) = np.nonzero(shown | shown[::-1])
+    margin = max(0, int(columns.min()) - rim) if len(columns) else 0
+    return views[:, :, margin : views.shape[2] - margin]
 
 
 def write_picture(image: Image.Image, path: Path) -> Path:
