@@ -210,13 +210,15 @@ class Link:
 
 
 def split_command(command: str) -> list[str]:
-    """The words of a command line. On Windows a backslash is a part of a path, not an escape.
+    """The words of a command line, ~ being the user's folder. On Windows a backslash belongs to a path.
 
     Raises ValueError for quotes that do not close.
     """
     if sys.platform == "win32":
-        return [word.strip('"') for word in shlex.split(command, posix=False)]
-    return shlex.split(command)
+        words = [word.strip('"') for word in shlex.split(command, posix=False)]
+    else:
+        words = shlex.split(command)
+    return [os.path.expanduser(word) for word in words]
 
 
 def _start(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

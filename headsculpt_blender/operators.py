@@ -68,11 +68,12 @@ class HEADSCULPT_OT_generate(bpy.types.Operator):
         return getattr(self if self.properties.is_property_set(name) else settings, name)
 
     def chosen(self, context: bpy.types.Context) -> bpy.types.Object | None:
-        if not self.properties.is_property_set("head"):
-            return context.scene.headsculpt.head
-        if self.head and self.head not in context.scene.objects:
-            raise UserError(f"There is no object “{self.head}” in the scene.", "Choose a mesh object that is.")
-        return context.scene.objects[self.head] if self.head else None
+        """The object to start from. Raises UserError when it is not in the scene: a deleted one stays in its field."""
+        head = context.scene.headsculpt.head
+        name = self.head if self.properties.is_property_set("head") else head.name if head else ""
+        if name and name not in context.scene.objects:
+            raise UserError(f"There is no object “{name}” in the scene.", "Choose another head shape, or none.")
+        return context.scene.objects[name] if name else None
 
 
 class HEADSCULPT_OT_place_result(bpy.types.Operator):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
@@ -22,6 +23,8 @@ from .session import Card, Phase, Session, Target, broken
 
 BUDGET_SECONDS = 0.01
 INTERVAL_SECONDS = 0.05
+IDLE_SECONDS = 600.0
+"""A worker without work keeps its memory, and a graphics card's, for so long."""
 
 session = Session()
 
@@ -29,8 +32,7 @@ session = Session()
 def start(request: GenerateRequest, target: Target) -> None:
     """Begins a job. Raises UserError when it can not begin."""
     session.start(request, target, preferences().worker_command, worker_environment())
-    if not bpy.app.background and not bpy.app.timers.is_registered(tick):
-        bpy.app.timers.register(tick, first_interval=INTERVAL_SECONDS, persistent=True)
+    schedule(tick, INTERVAL_SECONDS)
 
 
 def warm_up() -> None:
@@ -39,8 +41,29 @@ def warm_up() -> None:
     if command and not session.busy and not bpy.app.background:
         try:
             session.connect(command, worker_environment())
+            schedule(release, IDLE_SECONDS)
         except Exception:
             traceback.print_exc()  # the job will meet the same error, and show it
+
+
+def schedule(function: Callable[[], float | None], seconds: float) -> None:
+    """Lets Blender call a function after that time, anew if it was to be called already.
+
+    Without a window Blender has no timers: `wait` follows the job, and the worker leaves with Blender.
+    """
+    if bpy.app.background:
+        return
+    if bpy.app.timers.is_registered(function):
+        bpy.app.timers.unregister(function)
+    bpy.app.timers.register(function, first_interval=seconds, persistent=True)
+
+
+def release() -> float | None:
+    """Ends a worker that has nothing to do."""
+    if session.busy:
+        return IDLE_SECONDS
+    session.disconnect()
+    return None
 
 
 def worker_environment() -> dict[str, str]:
@@ -64,6 +87,7 @@ def tick() -> float | None:
         session.fail(Card(message, "Please report this with the log below.", traceback.format_exc()))
     if not session.busy:
         scene.remove_previews()
+        schedule(release, IDLE_SECONDS)
     if preview or (phase, notices, progress) != (session.phase, session.notices, session.job and session.job.progress):
         redraw_panels()
     return INTERVAL_SECONDS if session.busy else None
@@ -72,6 +96,8 @@ def tick() -> float | None:
 def follow(deadline: float) -> bool:
     """Takes what has come until the time is up. Whether there was a preview among it."""
     shown = False
+    if bpy.app.is_job_running("RENDER"):
+        return shown  # what is being rendered must not change
     while time.perf_counter() < deadline and (frame := session.receive()) and session.job:
         scene.show_preview(session.job, frame)
         shown = True
@@ -157,7 +183,8 @@ def register() -> None:
 def unregister() -> None:
     for handlers, function in HANDLERS:
         handlers.remove(function)
-    if bpy.app.timers.is_registered(tick):
-        bpy.app.timers.unregister(tick)
+    for timer in (tick, release):
+        if bpy.app.timers.is_registered(timer):
+            bpy.app.timers.unregister(timer)
     session.disconnect()
     session.finish()

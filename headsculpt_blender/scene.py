@@ -153,6 +153,7 @@ def show_preview(job: Job, frame: Frame) -> None:
         obj[PREVIEW_MARK] = job.key
         obj.data.materials.append(preview_material())
         obj.show_in_front = True  # the chosen head stands in the same place
+        obj.hide_select = True  # in edit mode it could not grow
         scene.collection.objects.link(obj)
     fill_mesh(obj.data, to_z_up(arrays["vertices"]), arrays["triangles"])
     stand_at(obj, job.target)
@@ -229,9 +230,8 @@ def place_result(job: Job, frame: Frame, context: bpy.types.Context) -> bpy.type
     stand_at(obj, job.target)
     mark_provenance(obj, job, frame.fields.get("report"))
     scene, layer = scene_and_layer(job.target.scene, context)
-    head = scene.objects.get(job.target.head)
-    collection = next((c for c in head.users_collection), scene.collection) if head else context.collection
-    collection.objects.link(obj)
+    head = layer.objects.get(job.target.head)
+    home_of(head, scene, layer).objects.link(obj)
     if head:
         head.hide_set(True, view_layer=layer)
         head.hide_render = True
@@ -333,6 +333,16 @@ def scene_and_layer(name: str, context: bpy.types.Context) -> tuple[bpy.types.Sc
     """The scene of this name and a view layer of it; the current ones when it is gone."""
     scene = bpy.data.scenes.get(name) or context.scene
     return scene, context.view_layer if scene == context.scene else scene.view_layers[0]
+
+
+def home_of(head: bpy.types.Object | None, scene: bpy.types.Scene, layer: bpy.types.ViewLayer) -> bpy.types.Collection:
+    """The collection for a result: the chosen head's, else the active one; the scene's own where it would not show."""
+    if head:
+        candidates = [c for c in scene.collection.children_recursive if head.name in c.objects and not c.library]
+        return candidates[0] if candidates else scene.collection
+    active = layer.active_layer_collection
+    hidden = active.exclude or active.hide_viewport or active.collection.hide_viewport or active.collection.library
+    return scene.collection if hidden else active.collection
 
 
 def select_only(layer: bpy.types.ViewLayer, obj: bpy.types.Object) -> None:

@@ -337,12 +337,12 @@ def test_objects_that_are_no_heads(addon: Addon) -> None:
     fails("scaled to nothing", prompt="a head", head="Head")
 
 
-def test_a_head_object_that_was_deleted_since(addon: Addon) -> None:
-    """The panel's pointer then leads to an object outside the scene."""
+def test_a_head_that_was_deleted_since_it_was_chosen(addon: Addon) -> None:
+    """Blender keeps it for the panel's field, although no scene shows it."""
     head = add_head()
-    bpy.context.scene.headsculpt.head = head
-    bpy.data.objects.remove(head)
-    assert generate("a ball")["headsculpt_head"] == "built-in"
+    bpy.context.scene.collection.objects.unlink(head)
+    assert bpy.context.scene.headsculpt.head == head
+    fails("no object “Head” in the scene", prompt="a head")
 
 
 def test_a_worker_that_dies_in_mid_run(addon: Addon) -> None:
@@ -468,6 +468,36 @@ def test_nothing_is_left_running_when_the_add_on_is_disabled(addon: Addon, begin
         assert contents()["objects"] == []
     finally:
         bpy.ops.preferences.addon_enable(module="bl_ext.user_default.headsculpt")
+
+
+def test_an_idle_worker_is_ended_and_a_busy_one_is_not(addon: Addon, begin: Begin, until: Until) -> None:
+    pump = addon("pump")
+    generate("a ball")
+    pid = pump.session.link.pid
+    assert pump.release() is None
+    assert not alive(pid)
+    begin("a slow ball")
+    until(lambda: pump.session.job.progress.step)
+    assert pump.release() == pump.IDLE_SECONDS
+    assert alive(pump.session.link.pid)
+
+
+def test_the_result_is_seen_although_the_active_collection_is_not(addon: Addon) -> None:
+    hidden = bpy.data.collections.new("hidden")
+    bpy.context.scene.collection.children.link(hidden)
+    layer = bpy.context.view_layer.layer_collection.children["hidden"]
+    bpy.context.view_layer.active_layer_collection = layer
+    layer.hide_viewport = True
+    assert generate("a ball").visible_get()
+
+
+def test_the_result_goes_to_the_chosen_head_s_collection(addon: Addon) -> None:
+    head = add_head()
+    cast = bpy.data.collections.new("cast")
+    bpy.context.scene.collection.children.link(cast)
+    cast.objects.link(head)
+    bpy.context.scene.collection.objects.unlink(head)
+    assert generate("a head", head=head.name).name in cast.objects
 
 
 def test_a_second_job_has_to_wait(addon: Addon, begin: Begin, until: Until) -> None:
