@@ -8,7 +8,7 @@ from headsculpt.finish.clean import clean, cut_below, decimate
 from headsculpt.finish.unwrap import unwrap
 from headsculpt.mesh import Mesh, TexturedMesh
 
-NECK = -0.5
+NECK = -0.44
 """Height, in head space, at which a bust is cut flat: below, chosen heads end in ragged rims."""
 _SLIVERS = 0.7
 """An extracted surface is always thinned to this share of its triangles: the first to go are the degenerate ones."""

@@ -75,9 +75,9 @@ class TetrahedralGrid:
         start, end = self.edges.long().unbind(1)
         places = torch.stack([torch.cat([start, end]), torch.cat([end, start])])
         ones, size = torch.ones(places.shape[1], device=places.device), len(self.vertices)
-        matrix = torch.sparse_coo_tensor(places, ones, (size, size)).coalesce()
-        with warnings.catch_warnings(action="ignore"):  # sparse rows are "in beta"
-            return matrix.to_sparse_csr(), torch.bincount(places[0], minlength=size)[:, None].float()
+        with warnings.catch_warnings(action="ignore"):  # torch says that sparse rows are "in beta", and unchecked
+            matrix = torch.sparse_coo_tensor(places, ones, (size, size)).coalesce().to_sparse_csr()
+        return matrix, torch.bincount(places[0], minlength=size)[:, None].float()
 
     def laplacian(self, values: torch.Tensor) -> torch.Tensor:
         """Mean over the neighbours of a vertex minus its own value. values: [N, C] → [N, C], differentiable."""

@@ -70,7 +70,7 @@ def run_coarse(
         views = sampler.sample(picture_size(settings, progress))
         picture = render_field(field, occupancy, views.camera, settings.samples, generator)
         if step < settings.warmup_steps:
-            loss = distillation.latent_loss(warmup_latent(picture), views, progress)
+            loss = distillation.latent_loss(warmup_latent(picture, distillation.pack.spec.latent_size), views, progress)
         else:
             loss = distillation.picture_loss(lit(picture, views), views, progress)
         loss = loss + regularisers(picture, settings, progress)
@@ -132,10 +132,11 @@ def lit(picture: FieldPicture, views: Views) -> Tensor:
     return (shaded + behind).permute(0, 3, 1, 2)
 
 
-def warmup_latent(picture: FieldPicture) -> Tensor:
-    """Normals and opacity as a latent [B, 4, H, W] in [−1, 1]: shape first, without an encoder (authors' code)."""
+def warmup_latent(picture: FieldPicture, size: int) -> Tensor:
+    """Normals and opacity as a latent [B, 4, size, size] in [−1, 1]: shape first, no encoder (authors' code)."""
     opacity = picture.opacity[..., None]
-    return torch.cat([picture.normals * opacity, 2 * opacity - 1], -1).permute(0, 3, 1, 2)
+    latent = torch.cat([picture.normals * opacity, 2 * opacity - 1], -1).permute(0, 3, 1, 2)
+    return F.interpolate(latent, size=(size, size), mode="bilinear", antialias=True)
 
 
 def regularisers(picture: FieldPicture, settings: CoarseSettings, progress: float) -> Tensor:

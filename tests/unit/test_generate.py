@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole job on a small random pack: what comes out, that it comes out again, and how it ends early."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from tiny_pack import make_tiny_pack
+
+from headsculpt.errors import Cancelled, UserError
+from headsculpt.finish.finish import NECK
+from headsculpt.head.builtin import load_builtin
+from headsculpt.head.model import Head
+from headsculpt.jobs import generate
+from headsculpt.jobs.events import Event, GenerateResult, JobControl, Notice, Preview, Progress
+from headsculpt.jobs.request import GenerateRequest, HeadShape
+from headsculpt.stages.presets import PAPER, PREVIEW
+from headsculpt.stages.settings import FinishSettings, Preset
+
+SMALL = Preset(
+    coarse=replace(
+        PREVIEW.coarse, steps=12, resolutions=((0.0, 24),), samples=8, prior_resolution=65, extraction_resolution=48
+    ),
+    fine=replace(PREVIEW.fine, steps=3, resolution=48, picture=32, smoothing=2),
+    finish=FinishSettings(triangles=1500, texture=64),
+)
+PROMPT = "a bald old man with green skin"
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_pack(tmp_path_factory.mktemp("pack"))
+
+
+@pytest.fixture(autouse=True)
+def small_presets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(generate, "PRESETS", {"preview": SMALL, "paper": replace(SMALL, coarse=_warm(SMALL))})
+    yield
+
+
+def _warm(preset: Preset):
+    return replace(preset.coarse, warmup_steps=PAPER.coarse.warmup_steps)
+
+
+def run(pack: Path, control: JobControl | None = None, **fields: object) -> tuple[GenerateResult, list[Event]]:
+    events: list[Event] = []
+    request = GenerateRequest(**{"prompt": PROMPT, "pack": pack, "threads": 1} | fields)  # type: ignore[arg-type]
+    return generate.run_generate(request, events.append, control or JobControl()), events
+
+
+def test_a_head_comes_out_where_and_as_large_as_the_chosen_head(pack: Path) -> None:
+    model = load_builtin()
+    moved = (model.vertices * 25 + (3, -7, 11)).astype(np.float32)
+    result, events = run(pack, head=HeadShape("Head", moved))
+    found = trimesh.Trimesh(result.mesh.vertices, result.mesh.triangles, process=False)
+    assert found.is_watertight and found.is_winding_consistent and found.volume > 0
+    height = float(np.ptp(moved[:, 1]))
+    neck = Head.from_vertices(model, moved).space.from_head(np.array([0, NECK, 0]))[1]
+    assert found.bounds[0, 1] == pytest.approx(float(neck), abs=1e-3 * height)
+    assert found.bounds[1, 1] == pytest.approx(float(moved[:, 1].max()), abs=0.15 * height)  # random weights add "hair"
+    assert found.centroid[0] == pytest.approx(3, abs=0.03 * height)
+    previews = [event.mesh for event in events if isinstance(event, Preview)]
+    assert previews and previews[0].colors is not None
+    assert previews[0].vertices[:, 1].max() == pytest.approx(found.bounds[1, 1], abs=0.15 * height)
+
+
+def test_the_same_request_gives_the_same_arrays_whoever_watches(pack: Path) -> None:
+    first, _ = run(pack, seed=3)
+    second, _ = run(pack, seed=3, preview_seconds=0)
+    other, _ = run(pack, seed=4)
+    for name in ("vertices", "triangles", "corner_uv", "base_color", "normal_map"):
+        assert np.array_equal(getattr(first.mesh, name), getattr(second.mesh, name)), name
+    assert not np.array_equal(first.mesh.base_color, other.mesh.base_color)
+
+
+def test_progress_is_in_order_and_the_report_tells_what_was_done(pack: Path) -> None:
+    result, events = run(pack, prompt="a bald wizard with green skin")
+    steps = [(event.stage, event.step) for event in events if isinstance(event, Progress) and event.steps]
+    assert [step for _, step in steps] == [*range(1, 13), *range(1, 4)]
+    assert result.report["steps"] == {"coarse": 12, "fine": 3}
+    assert result.report["unknown_words"] == ["wizard"]
+    assert any("wizard" in event.text for event in events if isinstance(event, Notice))
+    assert result.report["seed"] == 0 and result.report["settings"]["fine"]["steps"] == 3
+
+
+def test_stop_keeps_what_there_is(pack: Path) -> None:
+    control = JobControl()
+
+    def stop_at_five(event: Event) -> None:
+        if isinstance(event, Progress) and event.step == 5:
+            control.stop()
+
+    request = GenerateRequest(PROMPT, pack=pack, threads=1)
+    result = generate.run_generate(request, stop_at_five, control)
+    assert result.report["steps"] == {"coarse": 5, "fine": 0}
+    assert len(result.mesh.triangles) > 500
+
+
+def test_cancel_ends_the_job_at_the_next_step(pack: Path) -> None:
+    control = JobControl()
+    seen: list[int] = []
+
+    def cancel_at_five(event: Event) -> None:
+        if isinstance(event, Progress) and event.steps:
+            seen.append(event.step)
+            if event.step == 5:
+                control.cancel()
+
+    with pytest.raises(Cancelled):
+        generate.run_generate(GenerateRequest(PROMPT, pack=pack, threads=1), cancel_at_five, control)
+    assert seen[-1] == 5
+
+
+def test_a_warm_up_that_a_pack_cannot_do_is_left_out_and_said(pack: Path) -> None:
+    result, events = run(pack, preset="paper")
+    assert result.report["settings"]["coarse"]["warmup_steps"] == 0
+    assert any("warm-up" in event.text for event in events if isinstance(event, Notice))
+
+
+def test_stable_diffusion_layout_warms_up_on_normals(tmp_path: Path) -> None:
+    result, events = run(make_tiny_pack(tmp_path, "epsilon", "vae"), preset="paper")
+    assert result.report["settings"]["coarse"]["warmup_steps"] == PAPER.coarse.warmup_steps
+    assert not [event for event in events if isinstance(event, Notice)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"prompt": "zebra giraffe"}, "knows no word"),
+        ({"head": HeadShape("Cube", np.eye(4, 3, dtype=np.float32) + 1)}, "4 vertices"),
+        ({"pack": Path("no-such-pack")}, "no model pack"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence(pack: Path, fields: dict[str, object], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        run(**{"pack": pack} | fields)  # type: ignore[arg-type]

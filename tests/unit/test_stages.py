@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parts of the stages: views that the pack was trained with, surfaces that keep the chosen head, moves in patches."""
+
+import numpy as np
+import pytest
+import torch
+
+from headsculpt.head.builtin import load_builtin
+from headsculpt.head.model import Head
+from headsculpt.packs.spec import CameraRange, PackSpec
+from headsculpt.render.camera import Camera
+from headsculpt.shape.distance import signed_distance_grid
+from headsculpt.shape.field import FieldSettings, RadianceField
+from headsculpt.shape.occupancy import OccupancyGrid, OccupancySettings
+from headsculpt.stages.coarse import lit, render_field
+from headsculpt.stages.extraction import extract_surface
+from headsculpt.stages.fine import TetrahedralSurface, render_surface
+from headsculpt.stages.normals import depth_normals
+from headsculpt.stages.views import Views, ViewSampler, ViewSettings, wrap_degrees
+
+SPEC = PackSpec(
+    name="test",
+    cameras=CameraRange(radius=(1.6, 2.0), fov=(38, 42), elevation=(-10, 40), target_jitter=0.02),
+    close_up=CameraRange(radius=(1.6, 2.0), fov=(20, 22), elevation=(-10, 20), azimuth_limit=80, words="close up"),
+)
+
+
+@pytest.fixture(scope="module")
+def head() -> Head:
+    model = load_builtin()
+    return Head.from_vertices(model, model.vertices)
+
+
+@pytest.fixture(scope="module")
+def field(head: Head) -> RadianceField:
+    settings = FieldSettings(levels=4, log2_size=12, finest=64, hidden=16, density_gain=20.0)
+    return RadianceField(
+        settings, signed_distance_grid(head.vertices, head.triangles, 129), torch.Generator().manual_seed(0)
+    )
+
+
+@pytest.fixture(scope="module")
+def occupancy(field: RadianceField) -> OccupancyGrid:
+    return OccupancyGrid(field, OccupancySettings(resolution=64))
+
+
+def test_every_side_has_its_turn_in_each_batch() -> None:
+    sampler = ViewSampler(SPEC, ViewSettings(batch=4), np.random.default_rng(0))
+    for _ in range(50):
+        azimuth = np.sort(sampler.sample(16).azimuth.numpy() % 360)
+        gaps = np.diff(np.append(azimuth, azimuth[0] + 360))
+        assert gaps.max() < 140 and gaps.min() > 40
+
+
+def test_views_stay_in_the_ranges_that_the_pack_knows() -> None:
+    sampler = ViewSampler(SPEC, ViewSettings(batch=3, front_share=0.3, close_up_share=0.5), np.random.default_rng(1))
+    batches = [sampler.sample(16) for _ in range(200)]
+    share = np.mean([views.close_up for views in batches])
+    assert 0.4 < share < 0.6
+    for views in batches:
+        cameras = SPEC.close_up if views.close_up else SPEC.cameras
+        assert cameras is not None
+        assert views.azimuth.abs().max() <= cameras.azimuth_limit + 1e-4
+        assert cameras.elevation[0] <= views.elevation.min() and views.elevation.max() <= cameras.elevation[1]
+        fov = torch.rad2deg(views.camera.fov_y)
+        assert cameras.fov[0] - 1e-3 <= fov.min() and fov.max() <= cameras.fov[1] + 1e-3
+        # the one light is always on the camera's side
+        assert ((views.light * views.camera.rotation[:, 2]).sum(1) > 0).all()
+        assert torch.allclose(views.light.norm(dim=1), torch.ones(3))
+
+
+def test_angles_are_wrapped() -> None:
+    np.testing.assert_allclose(wrap_degrees(np.array([-190.0, 180, 359, 725])), [170, -180, -1, 5])
+
+
+def test_normals_of_a_ball_seen_as_depth_point_outwards() -> None:
+    camera = Camera.orbit(
+        torch.tensor([30.0]), torch.tensor([20.0]), torch.tensor([2.0]), torch.tensor([30.0]), 64, None
+    )
+    origins, directions = camera.rays()
+    along = (origins[:, None, None] * directions).sum(-1)
+    hidden = along**2 - (origins.norm(dim=1)[:, None, None] ** 2 - 0.3**2)
+    depth = torch.where(hidden > 0, -along - hidden.clamp(min=0).sqrt(), torch.full_like(along, 2.0))
+    normals = depth_normals(origins, directions, depth)
+    truth = torch.nn.functional.normalize(origins[:, None, None] + directions * depth[..., None], dim=-1)
+    middle = hidden > 0.03  # away from the rim
+    assert (normals * truth).sum(-1)[middle].min() > 0.99
+
+
+def test_an_untrained_field_is_extracted_as_the_chosen_head(
+    head: Head, field: RadianceField, occupancy: OccupancyGrid
+) -> None:
+    import igl
+
+    mesh = extract_surface(field, occupancy, 96)
+    skin = head.masks["scalp"][head.triangles].min(1) > 0.5
+    distance = np.sqrt(
+        igl.point_mesh_squared_distance(
+            head.vertices[np.unique(head.triangles[skin])].astype(np.float64),
+            mesh.vertices.astype(np.float64),
+            mesh.triangles.astype(np.int64),
+        )[0]
+    )
+    assert np.percentile(distance, 95) < 0.002  # a third of a per cent of the head's height
+    assert mesh.colors is not None and np.allclose(mesh.colors, 0.5, atol=0.05)
+
+
+def test_field_and_surface_are_the_same_picture(head: Head, field: RadianceField, occupancy: OccupancyGrid) -> None:
+    """Carried over to tetrahedra, the untrained head looks as it did: colours, light, silhouette, left and right."""
+    count = 2
+    camera = Camera.orbit(
+        torch.tensor([20.0, -130.0]),
+        torch.tensor([5.0, 15.0]),
+        torch.full((count,), 1.9),
+        torch.full((count,), 40.0),
+        64,
+    )
+    views = Views(
+        camera,
+        torch.tensor([20.0, -130.0]),
+        torch.tensor([5.0, 15.0]),
+        False,
+        torch.nn.functional.normalize(camera.rotation[:, 2] + 0.5 * camera.rotation[:, 0], dim=1),
+        torch.full((count,), 0.5),
+        torch.full((count, 3), 0.9),
+    )
+    with torch.no_grad():
+        volume = lit(render_field(field, occupancy, camera, 64, None), views)
+        surface = TetrahedralSurface(extract_surface(field, occupancy, 64), 64, 2)
+        raster = render_surface(*surface.mesh(), field, views)
+    assert (volume - raster).abs().mean() < 0.02
+    assert (volume - raster.flip(-1)).abs().mean() > 0.03
+
+
+def test_a_push_on_one_vertex_moves_a_patch_and_smoothing_widens_it(
+    head: Head, field: RadianceField, occupancy: OccupancyGrid
+) -> None:
+    mesh = extract_surface(field, occupancy, 48)
+    moved = []
+    for smoothing in (0, 4):
+        surface = TetrahedralSurface(mesh, 48, smoothing)
+        before = surface.surface().vertices
+        with torch.no_grad():
+            surface.change[surface.start.abs().argmin(), 0] = -0.5
+        after = surface.surface()
+        moved.append(len(np.setdiff1d(after.vertices.round(6).view("f4,f4,f4"), before.round(6).view("f4,f4,f4"))))
+    assert 0 < moved[0] < moved[1]
