@@ -88,7 +88,7 @@ class Environment:
             say(f"Making the {name} environment ({self.purpose}) in {self.folder.relative_to(ROOT)}")
             run([sys.executable, "-m", "venv", self.folder])
         for step in self.install_steps():
-            say("Installing {' '.join(step)}")
+            say(f"Installing {' '.join(step)}")
             run([self.python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *step])
         self.stamp.write_text(wanted)
         say(f"The {name} environment is ready")
@@ -317,10 +317,10 @@ def command_bench(options: argparse.Namespace) -> None:
     run([BLENDER.python, ROOT / "tests" / "blender" / "bench_import.py"])
 
 
-def command_run(options: argparse.Namespace) -> int:
+def command_run(arguments: Sequence[str]) -> int:
     """The worker's command line, in the caller's folder and with the worker's own exit status."""
     ensure_worker()
-    return subprocess.run([WORKER.python, "-m", "headsculpt", *options.arguments]).returncode
+    return subprocess.run([WORKER.python, "-m", "headsculpt", *arguments]).returncode
 
 
 def command_clean(options: argparse.Namespace) -> None:
@@ -353,8 +353,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--fast", action="store_true", help="only what needs no Blender")
     add("package", command_package, "pack the extension into dist/ and let Blender validate it")
     add("bench", command_bench, "measure the kernels, the stages, the line and the import into Blender")
-    command = add("run", command_run, "the worker's command line: python build.py run generate --help")
-    command.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS")
+    add("run", lambda _: command_run([]), "the worker's command line: python build.py run generate --help")
     add("clean", command_clean, "remove the environments, packages, results and caches")
     return top
 
@@ -380,6 +379,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if sys.version_info[:2] != PYTHON:
             return subprocess.run([*find_python(), str(ROOT / "build.py"), *arguments]).returncode
+        if arguments[:1] == ["run"]:  # what follows is the worker's to read, options too
+            return command_run(arguments[1:])
         options = parser().parse_args(arguments)
         if not hasattr(options, "action"):
             parser().print_help()

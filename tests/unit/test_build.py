@@ -54,9 +54,12 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> build.Enviro
 MADE = ["venv", "torch==1.0", "-r list.txt"]
 
 
-def test_environment_is_made_once(environment: build.Environment, machine: Machine) -> None:
+def test_environment_is_made_once(
+    environment: build.Environment, machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
     environment.ensure()
     assert machine.asked() == MADE
+    assert "Installing torch==1.0\n" in capsys.readouterr().out
     environment.ensure()
     assert machine.asked() == []
 
@@ -154,6 +157,14 @@ def test_says_what_it_can_do(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for command in ("demo", "test", "package", "bench", "run", "clean"):
         assert command in shown
+
+
+def test_run_passes_everything_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr(build, "command_run", lambda arguments: seen.append(arguments) or 3)
+    assert build.main(["run", "--version"]) == 3
+    assert build.main(["run", "generate", "a head", "--seed", "1", "--help"]) == 3
+    assert seen == [["--version"], ["generate", "a head", "--seed", "1", "--help"]]
 
 
 def test_missing_python_is_said_with_what_to_do(

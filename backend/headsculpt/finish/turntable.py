@@ -59,10 +59,11 @@ def _staged(mesh: TexturedMesh, views: int, size: int) -> tuple[TexturedMesh, Ca
     """The mesh in the middle, and cameras all around it from which it just fits into the picture."""
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     centered = mesh.vertices - (low + high) / 2
-    turning = np.hypot(centered[:, 0], centered[:, 2]).max()
-    tall = np.abs(centered[:, 1]).max()
-    mesh = replace(mesh, vertices=(centered / max(turning, tall)).astype(np.float32))
-    distance = _MARGIN / np.sin(np.radians(_FOV / 2))
+    centered = centered / np.abs(centered).max()
+    turning, tall = np.hypot(centered[:, 0], centered[:, 2]).max(), np.abs(centered[:, 1]).max()
+    half = np.radians(_FOV / 2)
+    distance = max(turning / np.sin(half), turning + tall / np.tan(half)) * _MARGIN
+    mesh = replace(mesh, vertices=centered.astype(np.float32))
     azimuth = torch.arange(views) * (360.0 / views)
     same = torch.ones(views)
     return mesh, Camera.orbit(azimuth, 4.0 * same, float(distance) * same, _FOV * same, size)
