@@ -158,18 +158,19 @@ def show_preview(job: Job, frame: Frame) -> None:
     fill_mesh(obj.data, to_z_up(arrays["vertices"]), arrays["triangles"])
     stand_at(obj, job.target)
     paint(obj.data, arrays["colors"])
+    job.color = (*linear(arrays["colors"].mean(0) / 255).tolist(), 1.0)
+    if obj.active_material:
+        obj.active_material.diffuse_color = job.color
 
 
 def paint(mesh: bpy.types.Mesh, colors: NDArray[np.uint8]) -> None:
-    """Colours by vertex, uint8 sRGB [V, 3]; their mean is what plain solid shading shows."""
+    """Sets the colours by vertex: uint8 sRGB [V, 3]."""
     layer = mesh.color_attributes.get(COLOR) or mesh.color_attributes.new(COLOR, "BYTE_COLOR", "POINT")
     rgba = np.ones((len(colors), 4), np.float32)
     rgba[:, :3] = colors / np.float32(255)
     layer.data.foreach_set("color_srgb", rgba.reshape(-1))
     mesh.color_attributes.active_color = layer
     mesh.color_attributes.render_color_index = mesh.color_attributes.find(COLOR)
-    if material := mesh.materials[0] if mesh.materials else None:
-        material.diffuse_color = (*linear(rgba[:, :3].mean(0)), 1.0)
     mesh.update()
 
 
@@ -225,6 +226,7 @@ def place_result(job: Job, frame: Frame, context: bpy.types.Context) -> bpy.type
     fill_mesh(mesh, to_z_up(arrays["vertices"]), arrays["triangles"])
     mesh.uv_layers.new(name="UVMap").uv.foreach_set("vector", arrays["corner_uv"].reshape(-1))
     mesh.materials.append(textured_material(name, arrays["base_color"].tobytes(), arrays["normal_map"].tobytes()))
+    mesh.materials[0].diffuse_color = job.color
     mesh.validate()
     obj = bpy.data.objects.new(name, mesh)
     stand_at(obj, job.target)
@@ -367,6 +369,6 @@ def short_name(prompt: str) -> str:
     return name.rstrip(",;.")
 
 
-def linear(srgb: NDArray[np.float32]) -> NDArray[np.float32]:
+def linear(srgb: NDArray[np.floating]) -> NDArray[np.floating]:
     """sRGB in [0, 1] to linear light (IEC 61966-2-1)."""
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)

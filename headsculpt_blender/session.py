@@ -80,6 +80,8 @@ class Job:
     progress: Progress = field(default_factory=Progress)
     started: float = field(default_factory=time.monotonic)
     first_mesh_seconds: float | None = None
+    color: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 1.0)
+    """Of the latest preview on the whole, linear RGBA: what a viewport that shows one colour a material shows."""
     stop_requested: bool = False
     cancel_deadline: float = 0.0
 

@@ -210,6 +210,8 @@ def test_the_head_grows_in_one_object_in_its_place(addon: Addon, begin: Begin, u
     addon("pump").session.stop()
     until(lambda: not session.busy)
     assert [other.name for other in bpy.data.objects] == ["slow ball"]
+    shown = bpy.data.objects["slow ball"].data.materials[0].diffuse_color
+    np.testing.assert_allclose(shown, [0.2158, 0.2158, 0.2158, 1], atol=0.01)  # half of sRGB's range in linear light
     assert json.loads(bpy.data.objects["slow ball"]["headsculpt_report"])["steps"] < 20
 
 
