@@ -26,7 +26,7 @@ PREVIEW = Preset(
         weight_carving=0.5,
         weight_entropy=0.0,
         prior_resolution=161,
-        extraction_resolution=128,
+        extraction_resolution=160,
         field=_OURS,
         occupancy=OccupancySettings(resolution=64),
         views=ViewSettings(batch=2, front_share=0.25, close_up_share=0.5),
@@ -34,7 +34,7 @@ PREVIEW = Preset(
     ),
     fine=FineSettings(
         steps=120,
-        resolution=128,
+        resolution=160,
         picture=192,
         smoothing=8,
         learning_rate_color=3e-2,

@@ -13,6 +13,11 @@ from headsculpt.packs.spec import CameraRange, PackSpec
 from headsculpt.render.camera import Camera
 
 
+FROM_ABOVE = 0.6
+"""Exponent on a uniform number that makes high views more frequent: nothing else shows the crown, so what grows there
+stayed hollow."""
+
+
 @dataclass(frozen=True)
 class ViewSettings:
     """How the views of a step are drawn."""
@@ -77,7 +82,8 @@ class ViewSampler:
 
     def _views(self, cameras: CameraRange, azimuth: np.ndarray, size: int) -> Views:
         random, count = self.random, len(azimuth)
-        elevation = random.uniform(*cameras.elevation, count)
+        low, high = cameras.elevation
+        elevation = low + (high - low) * random.random(count) ** FROM_ABOVE
         target = np.asarray(cameras.target) + random.uniform(-cameras.target_jitter, cameras.target_jitter, (count, 3))
         camera = Camera.orbit(
             as_tensor(azimuth),
