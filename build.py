@@ -224,7 +224,7 @@ def demo(prompt: str, seed: int, preset: str, out: Path) -> None:
     """A sentence in, a head out, through the installed extension in a Blender of its own."""
     ensure_worker()
     extension = package()
-    job = {"prompt": prompt, "seed": seed, "preset": preset}
+    job = {"prompt": prompt, "seed": seed, "preset": preset.upper()}
     with blender_home() as home:
         run(
             [
@@ -347,7 +347,9 @@ def parser() -> argparse.ArgumentParser:
     command = add("demo", command_demo, "make a head in Blender from a sentence; leaves it in --out")
     command.add_argument("prompt", metavar="PROMPT", help=f'for example "{EXAMPLE}"')
     command.add_argument("--seed", type=int, default=0, help="same seed, same head (default 0)")
-    command.add_argument("--preset", default="preview", help="preview, standard or paper (default preview)")
+    command.add_argument(
+        "--preset", default="preview", choices=("preview", "standard", "paper"), help="default preview"
+    )
     command.add_argument("--out", type=Path, default=ROOT / "out" / "demo", help="folder (default out/demo)")
     command = add("test", command_test, "lint, type check, unit tests, then package, Blender tests and the demo")
     command.add_argument("--fast", action="store_true", help="only what needs no Blender")

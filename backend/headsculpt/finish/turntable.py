@@ -23,7 +23,7 @@ from headsculpt.render.meshview import normal_picture, picture
 VIEWS = 8
 FRAMES = 36
 SECONDS = 4.0
-_AMBIENT = 0.45
+_AMBIENT = 0.5
 """Fills the shadows of `meshview`'s key light."""
 _BACKGROUND = (0.62, 0.62, 0.63)
 _FOV = 24.0
