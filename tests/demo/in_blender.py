@@ -7,8 +7,10 @@ in_blender.py EXTENSION.zip WORKER_COMMAND FOLDER JOB, where JOB is JSON for bpy
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ def main(extension: str, worker_command: str, folder: Path, job: dict[str, Any])
     bpy.context.preferences.filepaths.save_version = 0  # no head.blend1 beside the file when it is made again
     bpy.ops.extensions.package_install_files(filepath=extension, repo="user_default", enable_on_install=True)
     bpy.context.preferences.addons[ID].preferences.worker_command = worker_command
+    threading.Thread(target=say_progress, daemon=True).start()
     try:
         bpy.ops.headsculpt.generate(**job)
         head = bpy.context.view_layer.objects.active
@@ -34,8 +37,22 @@ def main(extension: str, worker_command: str, folder: Path, job: dict[str, Any])
         report["blender"]["save_and_export_seconds"] = round(time.monotonic() - start, 3)
         (folder / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         show(report)
+    except RuntimeError as error:  # what the operator reported, in words for a user
+        sys.exit(str(error))
     finally:
         bpy.ops.preferences.addon_disable(module=ID)  # a handler that is still registered at exit hangs the module
+
+
+def say_progress() -> None:
+    """Prints how far the job is, as the panel shows it, every few seconds."""
+    session = importlib.import_module(f"{ID}.pump").session
+    while True:
+        time.sleep(5)
+        if job := session.job:
+            now = job.progress
+            steps = f" {now.step}/{now.steps}" if now.steps else ""
+            left = "" if now.seconds_left is None else f", about {now.seconds_left:.0f} s left"
+            print(f"  {now.stage}{steps}{left}", flush=True)
 
 
 def export(path: Path) -> None:
