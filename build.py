@@ -299,6 +299,7 @@ def test_demo() -> None:
 
 
 def command_package(options: argparse.Namespace) -> None:
+    ensure_worker()
     package()
     say("Install it in Blender (Preferences > Get Extensions > Install from Disk) and enter there as worker command:")
     say(f"    {worker_command()}")
