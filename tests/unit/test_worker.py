@@ -19,7 +19,7 @@ import headsculpt
 from headsculpt.errors import UserError
 from headsculpt.jobs.request import GenerateRequest, HeadShape
 from headsculpt.protocol import VERSION, Array, Frame, read_frame, write_frame
-from headsculpt.worker import as_numpy
+from headsculpt.worker import PROGRESS_SECONDS, as_numpy
 
 FAKE_WORKER = Path(__file__).parent.parent / "fake_worker.py"
 BUSY = """
@@ -118,9 +118,11 @@ def test_a_job_tells_its_progress_shows_previews_and_gives_a_result(client: Clie
 
 
 def test_progress_is_thinned_out(client: Client) -> None:
-    """20 steps in about a fifth of a second are at most a handful of frames, the first and the last among them."""
+    """20 steps in about a fifth of a second are a handful of frames, the first and the last among them."""
+    start = time.monotonic()
     client.ask(1, GenerateRequest("a ball"))
-    assert 2 <= sum(frame.type == "progress" for frame in client.until("result")) <= 8
+    count = sum(frame.type == "progress" for frame in client.until("result"))
+    assert 2 <= count <= 3 + (time.monotonic() - start) / PROGRESS_SECONDS
 
 
 def test_what_libraries_print_does_not_reach_the_line(client: Client) -> None:
