@@ -12,7 +12,6 @@ from torch import Tensor
 from headsculpt.packs.spec import CameraRange, PackSpec
 from headsculpt.render.camera import Camera
 
-
 FROM_ABOVE = 0.6
 """Exponent on a uniform number that makes high views more frequent: nothing else shows the crown, so what grows there
 stayed hollow."""
