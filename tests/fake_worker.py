@@ -64,7 +64,7 @@ def job(request: GenerateRequest, emit: Callable[[Event], None], control: JobCon
     radius = 0.0
     for step in range(1, STEPS + 1):
         if "print" in words:
-            print("a library's chatter", "x" * 5000)
+            print("a library's chatter", "x" * 100)
             os.write(1, b"and a C library's\n")
         if "die" in words and step == STEPS // 2:
             sys.stderr.write("about to die\n")
