@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import textwrap
-
+import blf
 import bpy
 
 from . import operators
@@ -12,8 +11,8 @@ from .pump import session
 from .session import Card, Job, Phase
 
 LOG_LINES_SHOWN = 6
-CHARACTER_WIDTH = 5.8
-"""Pixels of an average letter of the interface at scale 1."""
+MARGIN = 88
+"""Pixels at scale 1 between the sidebar's width and that of a text beside an icon in a box."""
 
 
 class HEADSCULPT_PT_main(bpy.types.Panel):
@@ -32,7 +31,7 @@ class HEADSCULPT_PT_main(bpy.types.Panel):
             row = layout.row()
             row.scale_y = 1.5
             row.operator(operators.HEADSCULPT_OT_generate.bl_idname, icon="PLAY")
-        width = columns(context)
+        width = context.region.width - MARGIN * context.preferences.system.ui_scale
         for notice in session.notices:
             draw_text(layout.box(), notice, width, icon="INFO")
         if session.card:
@@ -93,7 +92,7 @@ def duration(seconds: float) -> str:
     return f"{minutes}:{seconds:02} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02} h"
 
 
-def draw_card(layout: bpy.types.UILayout, card: Card, width: int) -> None:
+def draw_card(layout: bpy.types.UILayout, card: Card, width: float) -> None:
     box = layout.box()
     alert = box.column()
     alert.alert = True
@@ -110,17 +109,24 @@ def draw_card(layout: bpy.types.UILayout, card: Card, width: int) -> None:
     row.operator(operators.HEADSCULPT_OT_dismiss_error.bl_idname, icon="X")
 
 
-def draw_text(layout: bpy.types.UILayout, text: str, width: int, icon: str = "BLANK1") -> None:
+def draw_text(layout: bpy.types.UILayout, text: str, width: float, icon: str = "BLANK1") -> None:
     """A sentence over as many lines as it needs: labels do not wrap by themselves."""
     column = layout.column(align=True)
-    for number, line in enumerate(textwrap.wrap(text, width) or [""]):
+    for number, line in enumerate(wrapped(text, width)):
         column.label(text=line, icon="BLANK1" if number else icon)
 
 
-def columns(context: bpy.types.Context) -> int:
-    """Letters that fit on a line beside an icon and the box's margins."""
-    scale = context.preferences.system.ui_scale
-    return max(12, int((context.region.width / scale - 70) / CHARACTER_WIDTH))
+def wrapped(text: str, width: float) -> list[str]:
+    """Lines of a text that are no wider than so many pixels in the interface's own font, but for single long words."""
+    preferences = bpy.context.preferences
+    blf.size(0, preferences.ui_styles[0].widget.points * preferences.system.ui_scale)
+    lines: list[str] = []
+    for word in text.split():
+        if lines and blf.dimensions(0, f"{lines[-1]} {word}")[0] <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
 
 
 def register() -> None:

@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import bpy
 import numpy as np
@@ -512,6 +512,21 @@ def test_a_second_job_has_to_wait(addon: Addon, begin: Begin, until: Until) -> N
 def test_notices_are_kept_for_the_panel(addon: Addon) -> None:
     generate("a ball notice")
     assert addon("pump").session.notices == ["Not known, and left out: zorp."]
+
+
+def test_sentences_are_wrapped_to_the_panel(addon: Addon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module has no interface and so no font to measure with: here every letter is 6 pixels wide."""
+    panel = addon("panel")
+    monkeypatch.setattr(
+        panel, "blf", SimpleNamespace(size=lambda *_: None, dimensions=lambda _, text: (6 * len(text), 9))
+    )
+    text = "The model does not know these words and leaves them out: man."
+    for width in (60, 200, 5000):
+        lines = panel.wrapped(text, width)
+        assert " ".join(lines) == text
+        assert max(map(len, lines)) * 6 <= width
+    assert len(lines) == 1
+    assert panel.wrapped("x" * 300, 100) == ["x" * 300]
 
 
 def test_a_turn_of_the_pump_is_short(addon: Addon, begin: Begin) -> None:
