@@ -12,9 +12,7 @@ from headsculpt.stages.views import ViewSettings
 PAPER = Preset()
 """7,000 + 5,000 steps of score distillation at guidance 100: for a GPU."""
 
-_PREVIEW_FIELD = FieldSettings(
-    levels=10, log2_size=16, finest=320, hidden=32, surface_width=0.006, lower_bound=-6.0, density_gain=20.0
-)
+_OURS = FieldSettings(levels=10, log2_size=16, finest=320, hidden=32, surface_width=0.006, density_gain=20.0)
 
 PREVIEW = Preset(
     coarse=CoarseSettings(
@@ -29,10 +27,10 @@ PREVIEW = Preset(
         weight_entropy=0.0,
         prior_resolution=161,
         extraction_resolution=160,
-        field=_PREVIEW_FIELD,
+        field=_OURS,
         occupancy=OccupancySettings(resolution=64),
-        views=ViewSettings(batch=2, front_share=0.25, close_up_share=0.2),
-        score=ScoreSettings(guidance_scale=7.0, rescale=0.2, t_min=0.1, t_max_end=0.3, target_steps=4),
+        views=ViewSettings(batch=2, front_share=0.25, close_up_share=0.5),
+        score=ScoreSettings(guidance_scale=5.0, rescale=0.2, t_min=0.1, t_max_end=0.3, target_steps=4),
     ),
     fine=FineSettings(
         steps=120,
@@ -60,9 +58,9 @@ STANDARD = Preset(
         weight_entropy=0.0,
         prior_resolution=193,
         extraction_resolution=160,
-        field=FieldSettings(levels=12, log2_size=17, finest=512, lower_bound=-6.0, density_gain=20.0),
-        views=ViewSettings(batch=4, close_up_share=0.2),
-        score=ScoreSettings(guidance_scale=7.0, rescale=0.2, t_min=0.1, t_max_end=0.3, target_steps=4),
+        field=FieldSettings(levels=12, log2_size=17, finest=512, surface_width=0.005, density_gain=20.0),
+        views=ViewSettings(batch=4, close_up_share=0.4),
+        score=ScoreSettings(guidance_scale=5.0, rescale=0.2, t_min=0.1, t_max_end=0.3, target_steps=4),
     ),
     fine=FineSettings(
         steps=400,
