@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The picture of facial landmarks that the landmark ControlNet is shown (facts.md: colours, widths, connections).
+"""The picture of facial landmarks that the landmark ControlNet is shown: its colours, widths and connections.
 
 MediaPipe's face mesh, connections only, on black; hidden lines as well, and no anti-aliasing, so that each pixel has
 exactly one of the colours that the net has seen.

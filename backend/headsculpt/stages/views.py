@@ -50,7 +50,7 @@ class ViewSampler:
     """Draws the views of each step.
 
     Whole-head views are stratified over the azimuth: a batch of B is B directions 360°/B apart with jitter, so that no
-    side of the head waits long for its turn (facts.md; the paper's batch of 4 is front, back, left, right).
+    side of the head waits long for its turn (the authors' batch of 4 is front, back, left, right).
     """
 
     def __init__(self, spec: PackSpec, settings: ViewSettings, generator: np.random.Generator) -> None:
