@@ -308,7 +308,7 @@ def command_package(options: argparse.Namespace) -> None:
 def command_bench(options: argparse.Namespace) -> None:
     ensure_worker()
     BLENDER.ensure()
-    run([WORKER.python, "-m", "headsculpt.bench"])
+    run([WORKER.python, "-m", "headsculpt", "bench"])
     run([BLENDER.python, ROOT / "tests" / "blender" / "bench_import.py"])
 
 

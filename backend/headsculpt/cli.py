@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Returns the exit status: 0 done, 1 the user can mend it, 130 interrupted."""
     options = _parser().parse_args(arguments)
+    # torch's threads wait for each other asleep: awake, a job beside one other busy program took 15 times as long
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         options.command(options)
     except UserError as error:
@@ -58,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
 
     worker = commands.add_parser("worker", help="serve Blender on standard input and output")
     worker.set_defaults(command=_worker)
+
+    bench = commands.add_parser("bench", help="measure kernels, line and stages beside references")
+    bench.set_defaults(command=_bench)
 
     warm_up = commands.add_parser("warm-up", help="compile and cache all kernels")
     warm_up.set_defaults(command=_warm_up)
@@ -129,6 +135,12 @@ def _worker(options: argparse.Namespace) -> None:
     from headsculpt import worker
 
     worker.main()
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from headsculpt.bench.table import print_table
+
+    print_table()
 
 
 def _warm_up(options: argparse.Namespace) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""python -m headsculpt.bench"""
+"""All measurements, printed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from headsculpt.bench import line, render, shape
 from headsculpt.bench.stages import stage_rows
 
 
-def main() -> None:
+def print_table() -> None:
     """Prints medians in milliseconds, ours beside the reference's; then a job's stages."""
     print(f"{'medians in ms':70}{'ours':>10}{'reference':>12}{'ratio':>9}")
     for room in (shape, render, line):
@@ -16,7 +16,3 @@ def main() -> None:
     print(f"\n{'a job with the Preview preset':40}{'steps/s':>10}{'in the diffusion model':>26}")
     for stage, speed, share in stage_rows():
         print(f"{stage:40}{speed:10.2f}{share:26.0%}")
-
-
-if __name__ == "__main__":
-    main()
