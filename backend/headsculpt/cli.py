@@ -74,7 +74,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="same seed, same head (default 0)")
     parser.add_argument("--preset", default="preview", help="preview, standard or paper (default preview)")
     parser.add_argument("--pack", type=Path, help="folder of a model pack (default: the built-in pocket pack)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: one per physical core)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores but one)")
 
 
 def _generate(options: argparse.Namespace) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -71,4 +73,14 @@ def show(report: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), json.loads(sys.argv[4]))
+    status = 1
+    try:
+        main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), json.loads(sys.argv[4]))
+        status = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        # Blender as a module can hang while it takes itself down; the worker ends when its input does
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)

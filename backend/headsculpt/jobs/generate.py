@@ -47,7 +47,7 @@ def run_generate(
     emit: hears how far it is; control: how other threads end it; pack: a loaded one, instead of the request's.
     Raises UserError for what the user can mend and errors.Cancelled.
     """
-    torch.set_num_threads(request.threads or physical_cores())
+    torch.set_num_threads(request.threads or default_threads())
     preset = PRESETS[request.preset]
     head = chosen_head(request)
     steps = {coarse.STAGE: preset.coarse.steps, fine.STAGE: preset.fine.steps}
@@ -175,7 +175,8 @@ def describe(
     }
 
 
-def physical_cores() -> int:
-    """Cores that this process may use; two threads on one core only get into each other's way."""
+def default_threads() -> int:
+    """All cores but one, which Blender and its window need: when something else works on the core of one of torch's
+    threads, all the others wait for it at every step, and a job takes ten times as long."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, usable if usable <= 2 else usable // 2)
+    return max(1, usable - 1)

@@ -64,7 +64,7 @@ class GenerateRequest:
     pack: Path | None = None
     """Folder of the model pack; None for the built-in pocket pack."""
     threads: int | None = None
-    """CPU threads; None for one per physical core."""
+    """CPU threads; None for all cores but one."""
     preview_seconds: float = PREVIEW_SECONDS
     """Seconds between two preview meshes; 0 for none."""
 
