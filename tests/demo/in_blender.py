@@ -77,6 +77,8 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), json.loads(sys.argv[4]))
         status = 0
+    except SystemExit as error:
+        print(error, file=sys.stderr)
     except Exception:
         traceback.print_exc()
     finally:
