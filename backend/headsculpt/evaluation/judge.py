@@ -12,7 +12,7 @@ from headsculpt.evaluation.examples import Example
 from headsculpt.evaluation.regions import region_color, standoff, thickness
 from headsculpt.head.model import Head
 from headsculpt.mesh import TexturedMesh
-from headsculpt.packs.pocket.training.looks import HAIR_COLORS, SKINS
+from headsculpt.packs.pocket.training.looks.words import HAIR_COLORS, SKINS
 
 TALL = 0.05
 """Hair that is shape and not paint stands at least this share of the head's height off the chosen head (issue 3)."""

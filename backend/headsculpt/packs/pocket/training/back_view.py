@@ -26,7 +26,8 @@ from ....head.builtin import load_builtin
 from ...pack import Pack, load_pack
 from ...spec import PackSpec
 from .captions import view_words
-from .looks import Look, Wardrobe
+from .looks.wardrobe import Wardrobe
+from .looks.words import Look
 from .pictures import draw_camera, load_shards, photograph
 from .sampling import sample
 

@@ -22,7 +22,8 @@ from ....head.builtin import load_builtin
 from ....render.camera import Camera
 from ....render.meshview import picture
 from ...spec import CameraRange, PackSpec, read_description
-from .looks import Look, PaintedHead, Wardrobe
+from .looks.wardrobe import PaintedHead, Wardrobe
+from .looks.words import Look
 
 PACK = Path(__file__).parents[1]
 VIEWS_PER_LOOK = 6

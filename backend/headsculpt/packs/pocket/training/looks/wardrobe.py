@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Dresses the built-in head: a Look becomes a head that can be photographed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .....head.model import HeadModel
+from .....mesh import Mesh
+from .anatomy import Array, Body, Sitter
+from .facial_hair import Barber
+from .hair import Hairdresser
+from .people import shape
+from .skin import paint_skin
+from .words import Look
+
+
+@dataclass(frozen=True)
+class PaintedHead:
+    """A head ready to be seen, in head space: its mesh with colours, and landmarks float32 [478, 3]."""
+
+    mesh: Mesh
+    landmarks: Array
+
+
+class Wardrobe:
+    """All that dresses sitters."""
+
+    def __init__(self, model: HeadModel) -> None:
+        self.model = model
+        self.body = Body(model)
+        self.barber = Barber(self.body)
+        self.hairdresser = Hairdresser(self.body)
+
+    def dress(self, look: Look) -> PaintedHead:
+        """The head of a look, in head space. The same look always gives the same arrays."""
+        sitter = self.body.seat(look, shape(self.model, look), np.random.default_rng(look.seed))
+        paint_skin(self.body, sitter)
+        self.barber.brows(sitter)
+        if look.beard:
+            self.barber.beard(sitter)
+        self.hairdresser.dress(sitter)
+        return PaintedHead(_joined(sitter, self.body), sitter.landmarks)
+
+
+def _joined(sitter: Sitter, body: Body) -> Mesh:
+    vertices, triangles, colors = [sitter.vertices], [body.triangles], [sitter.colors]
+    count = len(sitter.vertices)
+    for part in sitter.parts:
+        assert part.colors is not None
+        vertices.append(part.vertices)
+        triangles.append(part.triangles + count)
+        colors.append(part.colors)
+        count += len(part.vertices)
+    return Mesh(
+        np.concatenate(vertices).astype(np.float32),
+        np.concatenate(triangles).astype(np.int32),
+        np.clip(np.concatenate(colors), 0, 1).astype(np.float32),
+    )
