@@ -15,7 +15,7 @@ from headsculpt.head.builtin import load_builtin
 from headsculpt.head.model import Head
 from headsculpt.mesh import TexturedMesh
 from headsculpt.packs.pocket.training.captions import WORDS
-from headsculpt.packs.pocket.training.looks import HAIR_COLORS, SKINS, STYLES
+from headsculpt.packs.pocket.training.looks.words import HAIR_COLORS, SKINS, STYLES
 
 PALETTE = np.array([[[77, 166, 64], [173, 41, 20], [64, 115, 217], [128, 128, 128]]] * 4, np.uint8)
 GREEN, RED, BLUE, GREY = range(4)

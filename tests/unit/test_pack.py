@@ -99,7 +99,7 @@ def test_what_the_folder_says_decides(sd: Pack, pocket: Pack) -> None:
     )
     assert (pocket.spec.prediction_type, pocket.spec.latent_size, pocket.spec.latent_channels) == ("v_prediction", 8, 6)
     assert sd.spec.cameras.radius == (1.0, 1.5) and pocket.spec.cameras.radius == (1.65, 2.1)  # Table 2, pack.json
-    assert sd.spec.close_up is None and pocket.spec.close_up is not None and pocket.spec.close_up.fov == (20, 22)
+    assert sd.spec.close_ups == () and [cameras.fov for cameras in pocket.spec.close_ups] == [(20, 22)]
 
 
 def test_half_precision_files_are_computed_in_single(pocket: Pack, pocket_folder: Path) -> None:

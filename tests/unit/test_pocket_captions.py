@@ -10,30 +10,22 @@ import numpy as np
 import pytest
 
 from headsculpt.packs.pocket.training import captions
-from headsculpt.packs.pocket.training.looks import EXPRESSIONS, EYE_COLORS, HAIR_COLORS, SKINS, STYLES
+from headsculpt.packs.pocket.training.looks.words import HELD_OUT, Look
 from headsculpt.packs.pocket.training.pictures import Record, pack_spec
 
-RECORD = Record("green", "mohawk", "red", True, "blue", "angry", azimuth=10.0, close_up=False)
+WORDS_SAID = {
+    **{"skin": "green", "style": "mohawk", "hair": "red", "beard": "long beard", "moustache": "", "brows": ""},
+    **{"eyes": "blue", "lipstick": "", "paint": "clown", "glasses": "glasses", "headwear": "horns"},
+    **{"ears": "elf ears", "expression": "angry", "age": "old", "sex": "man"},
+}
+RECORD = Record(WORDS_SAID, azimuth=10.0, shot=0)
+LENGTH = 40
 
 
 def records(count: int) -> list[Record]:
     rng = np.random.default_rng(0)
-
-    def pick(table: object) -> str:
-        return str(rng.choice(list(table)))  # type: ignore[call-overload]
-
     return [
-        Record(
-            pick(SKINS),
-            pick(STYLES),
-            pick(HAIR_COLORS),
-            bool(rng.random() < 0.5),
-            pick(EYE_COLORS),
-            pick(EXPRESSIONS),
-            float(rng.uniform(-180, 180)),
-            bool(rng.random() < 0.3),
-        )
-        for _ in range(count)
+        Record(Look.draw(rng, 1).words(), float(rng.uniform(-180, 180)), int(rng.integers(3))) for _ in range(count)
     ]
 
 
@@ -44,11 +36,13 @@ def said() -> list[tuple[Record, str]]:
 
 
 def test_every_word_is_known_and_fits(said: list[tuple[Record, str]]) -> None:
-    tokenizer = captions.make_tokenizer(28)
+    tokenizer = captions.make_tokenizer(LENGTH)
+    lengths: list[int] = []
     for _, text in said:
-        ids = tokenizer(text).input_ids
+        ids = tokenizer(text, verbose=False).input_ids
         assert tokenizer.unk_token_id not in ids, text
-        assert len(ids) <= 28, text
+        lengths.append(len(ids))
+    assert np.quantile(lengths, 0.995) <= LENGTH
     used = {word for _, text in said for word in tokenizer.tokenize(text)}
     assert used == set(captions.WORDS)  # no word of the pack goes without training
 
@@ -56,37 +50,41 @@ def test_every_word_is_known_and_fits(said: list[tuple[Record, str]]) -> None:
 def test_a_saved_tokenizer_reads_the_same(tmp_path: object) -> None:
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = captions.make_tokenizer(28)
+    tokenizer = captions.make_tokenizer(LENGTH)
     tokenizer.save_pretrained(str(tmp_path))
-    text = "An ANGRY wizard,with a red beard"
+    text = "An ANGRY warlock,with a red beard"
     loaded = PreTrainedTokenizerFast.from_pretrained(str(tmp_path))
     words = ["an", "angry", "<unk>", ",", "with", "a", "red", "beard"]
     assert loaded.tokenize(text) == words
-    ids = loaded(text, padding="max_length", max_length=28).input_ids
-    assert ids[:2] == [1, loaded.get_vocab()["an"]] and ids[9] == 2 and ids[10:] == [0] * 18
+    ids = loaded(text, padding="max_length", max_length=LENGTH).input_ids
+    assert ids[:2] == [1, loaded.get_vocab()["an"]] and ids[9] == 2 and ids[10:] == [0] * 30
 
 
 def test_captions_are_true(said: list[tuple[Record, str]]) -> None:
     for record, text in said:
-        assert ("beard" in text) <= record.beard
-        assert ("bald" in text.split()) <= (record.style == "bald")
-        for style in ("mohawk", "afro"):
-            assert (style in text) <= (record.style == style)
-        for word in filter(None, EXPRESSIONS):
-            assert (word in text) <= (record.expression == word)
-        for color, noun in re.findall(r"(\w+) (skin|eyes|beard)", text.replace("with beard", "")):
-            true = {"skin": record.skin, "eyes": record.eyes, "beard": record.hair}[noun]
-            assert color in (true, "a", "and", ","), text
-        named = set(re.findall(r"(\w+) (?:short |long |mohawk |afro )?(?:hair|mohawk|afro)", text)) & set(HAIR_COLORS)
-        assert named <= {record.hair}, text
+        true = record.words
+        words = text.replace(",", " ").split()
+        for name in ("style", "expression", "paint", "headwear", "age"):
+            for word in {other.words[name] for other, _ in said} - {"", true[name]}:
+                assert word not in words or word == "long", (word, text)  # a beard can be long too
+        assert ("beard" in words) <= (true["beard"] in ("beard", "long beard"))
+        assert ("glasses" in words) <= bool(true["glasses"])
+        assert ("ears" in words) <= bool(true["ears"])
+        assert ("moustache" in words) <= bool(true["moustache"])
+        assert ("man" in words) <= (true["sex"] == "man") and ("woman" in words) <= (true["sex"] == "woman")
+        for color, noun in re.findall(r"(\w+) (skin|eyes|beard|goatee|stubble|lipstick|mohawk|afro|bun|bob)", text):
+            value = {"skin": "skin", "eyes": "eyes", "lipstick": "lipstick"}.get(noun, "hair")
+            assert color in (true[value], "a", "an", "and", "with", "wearing", "long") or color in true["style"], text
 
 
-def test_every_attribute_is_said_in_most_captions_but_not_in_all() -> None:
+def test_what_strikes_the_eye_is_said_more_often_than_the_rest() -> None:
     rng, spec = np.random.default_rng(2), pack_spec()
     texts = [captions.caption(RECORD, spec, rng) for _ in range(1000)]
-    for phrase in ("green skin", "mohawk", "beard", "blue eyes", "angry"):
-        assert 0.70 < np.mean([phrase in text for text in texts]) < 0.80  # 1 − DROPPED
-    assert len(set(texts)) > 700
+    share = {phrase: np.mean([phrase in text for text in texts]) for phrase in ("mohawk", "glasses", "horns", "angry")}
+    assert all(0.83 < value < 0.95 for value in share.values()), share
+    quiet = {phrase: np.mean([phrase in text for text in texts]) for phrase in ("blue eyes", "old", "man")}
+    assert all(0.63 < value < 0.77 for value in quiet.values()), quiet
+    assert len(set(texts)) > 900
 
 
 @pytest.mark.parametrize(
@@ -114,5 +112,14 @@ def test_view_words_match_the_azimuth(azimuth: float, words: str) -> None:
 
 def test_close_ups_are_always_said_and_last(said: list[tuple[Record, str]]) -> None:
     for record, text in said:
-        assert text.endswith(", close up") == record.close_up
-        assert ("close" in text) == record.close_up
+        assert text.endswith(", close up") == (record.shot == 1)
+        assert text.endswith(", face close up") == (record.shot == 2)
+        assert ("close" in text) == bool(record.shot)
+
+
+def test_no_training_picture_shows_a_held_out_pair() -> None:
+    rng = np.random.default_rng(5)
+    looks = [Look.draw(rng, 1) for _ in range(3000)]
+    assert not any(look.pairs() & HELD_OUT for look in looks)
+    said = {f"{name}:{word}" for look in looks for name, word in look.words().items()}
+    assert {word for pair in HELD_OUT for word in pair} <= said  # each alone is shown

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from headsculpt.packs.pack import load_pack
 from headsculpt.packs.pocket.training import captions, networks, train
+from headsculpt.packs.pocket.training.looks.words import Look
 from headsculpt.packs.pocket.training.pictures import Record, pack_spec
 
 Data = tuple[NDArray[np.uint8], NDArray[np.float32], list[Record]]
@@ -30,7 +31,7 @@ def data() -> Data:
     pictures = smooth.permute(0, 2, 3, 1).numpy().astype(np.uint8)
     landmarks = rng.uniform(20, 108, (6, 478, 2)).astype(np.float32)
     azimuths = (0.0, 30.0, -80.0, 100.0, -45.0, 170.0)
-    return pictures, landmarks, [Record("green", "bald", "red", True, "blue", "", a, False) for a in azimuths]
+    return pictures, landmarks, [Record(Look.draw(rng, 1).words(), azimuth, 0) for azimuth in azimuths]
 
 
 def new_trainer(data: Data, seed: int = 0) -> train.Trainer:
@@ -60,7 +61,9 @@ def test_the_loss_is_that_of_diffusers_velocity(data: Data) -> None:
     generator = torch.Generator().manual_seed(0)
     latents, noise = torch.randn(2, 2, 12, 16, 16, generator=generator)
     t = torch.tensor([3, 800])
-    tokens = trainer.pack.tokenizer(["a head", ""], padding="max_length", max_length=28, return_tensors="pt").input_ids
+    tokens = trainer.pack.tokenizer(
+        ["a head", ""], padding="max_length", max_length=networks.TEXT_LENGTH, return_tensors="pt"
+    ).input_ids
     scheduler = DDPMScheduler.from_config(networks.SCHEDULE)
     noisy, target = scheduler.add_noise(latents, noise, t), scheduler.get_velocity(latents, noise, t)
     with torch.no_grad():
@@ -158,7 +161,9 @@ def test_words_keep_their_meaning_when_the_vocabulary_changes(
     with torch.no_grad():
         expected, found = (
             pack.text_encoder(
-                pack.tokenizer(texts, padding="max_length", max_length=28, return_tensors="pt").input_ids
+                pack.tokenizer(
+                    texts, padding="max_length", max_length=networks.TEXT_LENGTH, return_tensors="pt"
+                ).input_ids
             ).last_hidden_state
             for pack in (old, new)
         )

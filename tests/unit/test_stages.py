@@ -21,7 +21,10 @@ from headsculpt.stages.views import Views, ViewSampler, ViewSettings, wrap_degre
 SPEC = PackSpec(
     name="test",
     cameras=CameraRange(radius=(1.6, 2.0), fov=(38, 42), elevation=(-10, 40), target_jitter=0.02),
-    close_up=CameraRange(radius=(1.6, 2.0), fov=(20, 22), elevation=(-10, 20), azimuth_limit=80, words="close up"),
+    close_ups=(
+        CameraRange(radius=(1.6, 2.0), fov=(20, 22), elevation=(-10, 20), azimuth_limit=80, words="close up"),
+        CameraRange(radius=(1.6, 2.0), fov=(12, 14), elevation=(-5, 10), azimuth_limit=60, words="face close up"),
+    ),
 )
 
 
@@ -53,13 +56,14 @@ def test_every_side_has_its_turn_in_each_batch() -> None:
 
 
 def test_views_stay_in_the_ranges_that_the_pack_knows() -> None:
-    sampler = ViewSampler(SPEC, ViewSettings(batch=3, front_share=0.3, close_up_share=0.5), np.random.default_rng(1))
+    sampler = ViewSampler(
+        SPEC, ViewSettings(batch=3, front_share=0.3, close_up_shares=(0.3, 0.2)), np.random.default_rng(1)
+    )
     batches = [sampler.sample(16) for _ in range(200)]
-    share = np.mean([views.close_up for views in batches])
-    assert 0.4 < share < 0.6
+    shares = np.bincount([views.shot for views in batches]) / len(batches)
+    np.testing.assert_allclose(shares, [0.5, 0.3, 0.2], atol=0.1)
     for views in batches:
-        cameras = SPEC.close_up if views.close_up else SPEC.cameras
-        assert cameras is not None
+        cameras = SPEC.close_ups[views.shot - 1] if views.shot else SPEC.cameras
         assert views.azimuth.abs().max() <= cameras.azimuth_limit + 1e-4
         assert cameras.elevation[0] <= views.elevation.min() and views.elevation.max() <= cameras.elevation[1]
         fov = torch.rad2deg(views.camera.fov_y)

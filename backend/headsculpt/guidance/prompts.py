@@ -11,6 +11,7 @@ from torch import Tensor
 from headsculpt.errors import UserError
 from headsculpt.packs.pack import Pack
 from headsculpt.packs.spec import ViewWords
+from headsculpt.packs.synonyms import in_known_words
 
 LANDMARK_FADE = 20.0
 """Degrees beyond `ViewWords.landmark_limit` within which the ControlNet's residuals fade to zero."""
@@ -31,14 +32,18 @@ class CheckedPrompt:
 
 def check_prompt(pack: Pack, prompt: str) -> CheckedPrompt:
     """What `pack` can read of `prompt`. Raises UserError when that is nothing."""
+    prompt, replaced = in_known_words(prompt, pack.spec.synonyms)
     unknown = [word for word in pack.unknown_words(prompt) if word not in EMPTY_WORDS]
     if not _says_something(pack.readable(prompt), pack):
         raise UserError("The model knows no word of this prompt.", f"It knows words like {_examples(pack)}.")
     notices = []
+    if replaced:
+        said = (f"“{word}” as “{known}”" if known else f"“{word}” as nothing" for word, known in replaced.items())
+        notices.append(f"The model reads {', '.join(said)}.")
     if unknown:
         effect = "leaves them out" if pack.spec.drop_unknown_words else "can not tell them apart"
         notices.append(f"The model does not know these words and {effect}: {', '.join(unknown)}.")
-    text = pack.shortened(prompt, [view + close_up for view in _view_tails(pack) for close_up in _close_up_tails(pack)])
+    text = pack.shortened(prompt, [view + shot for view in _view_tails(pack) for shot in _shot_tails(pack)])
     if lost := pack.readable(prompt)[len(text) :].strip(" ,."):
         notices.append(f"The prompt is longer than the model can read; it leaves out: “{lost}”.")
     return CheckedPrompt(text, unknown, notices)
@@ -72,17 +77,18 @@ class ViewPrompts:
     def __init__(self, pack: Pack, prompt: str, negative_prompt: str = "", blend: float = 15.0) -> None:
         """negative_prompt: what the picture should not show; empty for the pack's own. blend: see view_weights."""
         self._views, self._blend = pack.spec.views, blend
-        negative = negative_prompt or pack.spec.negative_prompt
-        tails, close_ups = _view_tails(pack), _close_up_tails(pack)
-        positives = [prompt.rstrip(" ,.") + view + close_up for close_up in close_ups for view in tails]
+        negative, _ = in_known_words(negative_prompt or pack.spec.negative_prompt, pack.spec.synonyms)
+        tails, shots = _view_tails(pack), _shot_tails(pack)
+        positives = [prompt.rstrip(" ,.") + view + shot for shot in shots for view in tails]
         negatives = [negative, negative, ", ".join(filter(None, [negative, self._views.back_negative])), negative]
         embeddings = pack.embed(positives + negatives)
-        self._positive = embeddings[: len(positives)].view(len(close_ups), len(tails), *embeddings.shape[1:])
+        self._positive = embeddings[: len(positives)].view(len(shots), len(tails), *embeddings.shape[1:])
         self._negative = embeddings[len(positives) :]
 
-    def positive(self, azimuth: Tensor, elevation: Tensor, close_up: bool = False) -> Tensor:
-        """What the pictures of these cameras should show, [B, T, C]. azimuth, elevation: [B] in degrees."""
-        return self._mix(self._positive[-1 if close_up else 0], azimuth, elevation)
+    def positive(self, azimuth: Tensor, elevation: Tensor, shot: int = 0) -> Tensor:
+        """What the pictures of these cameras should show, [B, T, C]. azimuth, elevation: [B] in degrees; shot: as in
+        stages.views.Views."""
+        return self._mix(self._positive[shot], azimuth, elevation)
 
     def negative(self, azimuth: Tensor, elevation: Tensor) -> Tensor:
         """What guidance leads away from: the negative prompt, or the embedding of no words. [B, T, C]."""
@@ -100,10 +106,9 @@ def _view_tails(pack: Pack) -> list[str]:
     return [f", {words}" if words else "" for words in (views.front, views.side, back, views.overhead)]
 
 
-def _close_up_tails(pack: Pack) -> list[str]:
-    """What is put behind that for cameras at a distance and, if the pack has them, at the face."""
-    close_up = pack.spec.close_up
-    return [""] if close_up is None else ["", f", {close_up.words}" if close_up.words else ""]
+def _shot_tails(pack: Pack) -> list[str]:
+    """What is put behind that for cameras that see the whole head, then for each of the pack's close-ups."""
+    return ["", *(f", {cameras.words}" if cameras.words else "" for cameras in pack.spec.close_ups)]
 
 
 def _from_front(azimuth: Tensor) -> Tensor:

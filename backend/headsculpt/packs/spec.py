@@ -96,9 +96,11 @@ class PackSpec:
     drop_unknown_words: bool = False
     """Leave words that the tokenizer does not know out of what is embedded."""
     negative_prompt: str = ""
+    synonyms: Mapping[str, str] = field(default_factory=dict)
+    """Words or phrases in lower case, and what the model knows instead (empty: nothing)."""
     cameras: CameraRange = field(default_factory=CameraRange)
-    close_up: CameraRange | None = None
-    """Cameras near the face, if the model was shown such pictures."""
+    close_ups: tuple[CameraRange, ...] = ()
+    """Nearer cameras, if the model was shown such pictures, from far to near."""
     views: ViewWords = field(default_factory=lambda: ViewWords(overhead="overhead view", back_negative="eyes, face"))
     lights: LightRange = field(default_factory=LightRange)
     backgrounds: BackgroundRange = field(default_factory=BackgroundRange)
@@ -137,7 +139,8 @@ def _fields(description: Mapping[str, Any]) -> dict[str, Any]:
         "negative_prompt": str(description.get("negative_prompt", "")),
         "drop_unknown_words": description["unknown_words"] == "drop",
         "cameras": _camera_range(cameras["whole"]),
-        "close_up": _camera_range(cameras["close_up"]) if cameras.get("close_up") else None,
+        "synonyms": {str(word): str(known) for word, known in description.get("synonyms", {}).items()},
+        "close_ups": tuple(_camera_range(cameras[name]) for name in cameras if name != "whole"),
         "views": _view_words(views),
         "lights": LightRange(
             _numbers(lights["direction_mean"], 3), _numbers(lights["direction_std"], 3), _numbers(lights["ambient"], 2)

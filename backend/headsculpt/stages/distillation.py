@@ -51,7 +51,7 @@ class Distillation:
         score = score_gradient(
             pack,
             latents,
-            self.prompts.positive(views.azimuth, views.elevation, views.close_up),
+            self.prompts.positive(views.azimuth, views.elevation, views.shot),
             self.prompts.negative(views.azimuth, views.elevation),
             landmark_maps(self.landmarks, views.camera.resized(pack.spec.image_size)).to(device),
             landmark_scale(pack.spec.views, views.azimuth).to(device),

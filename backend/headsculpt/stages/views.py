@@ -25,22 +25,22 @@ class ViewSettings:
     """Views a step (paper: 4)."""
     front_share: float = 0.0
     """Share of whole-head views that are drawn around the front (σ 25°) instead of evenly around the head."""
-    close_up_share: float = 0.0
-    """Share of steps whose views are close-ups of the face, where the pack has such cameras."""
+    close_up_shares: tuple[float, ...] = ()
+    """Share of steps that go to each of the pack's close-ups, as far as it has them; the rest sees the whole head."""
 
 
 @dataclass(frozen=True)
 class Views:
     """A batch of B views.
 
-    camera: B cameras; azimuth, elevation: [B], degrees, azimuth in [−180, 180); close_up: whether they look at the face
-    alone; light: [B, 3], unit, world, towards the light; ambient: [B]; background: [B, 3] sRGB.
+    camera: B cameras; azimuth, elevation: [B], degrees, azimuth in [−180, 180); shot: 0 for the whole head, else
+    the number of the pack's close-up; light: [B, 3], unit, world, towards the light; ambient: [B]; background: [B, 3].
     """
 
     camera: Camera
     azimuth: Tensor
     elevation: Tensor
-    close_up: bool
+    shot: int
     light: Tensor
     ambient: Tensor
     background: Tensor
@@ -60,10 +60,18 @@ class ViewSampler:
 
     def sample(self, size: int) -> Views:
         """The next batch, `size` pixels a side."""
-        close_up = self.spec.close_up
-        if close_up is not None and self.random.random() < self.settings.close_up_share:
-            return self._views(close_up, self._close_up_azimuths(close_up), size)
-        return self._views(self.spec.cameras, self._whole_azimuths(), size)
+        shot = self._shot()
+        azimuth = self._whole_azimuths() if shot == 0 else self._close_up_azimuths(self.spec.close_ups[shot - 1])
+        return self._views(shot, azimuth, size)
+
+    def _shot(self) -> int:
+        """0 for the whole head, or the number of a close-up."""
+        chance = self.random.random()
+        for number, share in enumerate(self.settings.close_up_shares[: len(self.spec.close_ups)], 1):
+            if chance < share:
+                return number
+            chance -= share
+        return 0
 
     def _whole_azimuths(self) -> np.ndarray:
         count, random = self.settings.batch, self.random
@@ -79,7 +87,8 @@ class ViewSampler:
         part = (np.arange(count) + self.random.random(count)) / count
         return limit * (2 * part - 1)
 
-    def _views(self, cameras: CameraRange, azimuth: np.ndarray, size: int) -> Views:
+    def _views(self, shot: int, azimuth: np.ndarray, size: int) -> Views:
+        cameras = self.spec.close_ups[shot - 1] if shot else self.spec.cameras
         random, count = self.random, len(azimuth)
         low, high = cameras.elevation
         elevation = low + (high - low) * random.random(count) ** FROM_ABOVE
@@ -92,9 +101,7 @@ class ViewSampler:
             size,
             as_tensor(target),
         )
-        return Views(
-            camera, as_tensor(azimuth), as_tensor(elevation), cameras is self.spec.close_up, *self._studio(camera)
-        )
+        return Views(camera, as_tensor(azimuth), as_tensor(elevation), shot, *self._studio(camera))
 
     def _studio(self, camera: Camera) -> tuple[Tensor, Tensor, Tensor]:
         """Light directions [B, 3] in the world, ambient shares [B], backgrounds [B, 3]."""

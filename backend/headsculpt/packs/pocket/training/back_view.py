@@ -25,7 +25,7 @@ from ....guidance.inversion import InversionSettings, learn_word
 from ....head.builtin import load_builtin
 from ...pack import Pack, load_pack
 from ...spec import PackSpec
-from .captions import view_words
+from .captions import description, view_words
 from .looks.wardrobe import Wardrobe
 from .looks.words import Look
 from .pictures import draw_camera, load_shards, photograph
@@ -47,8 +47,7 @@ def render_back_views(spec: PackSpec, rng: np.random.Generator, count: int = BAC
         azimuth = 180 + rng.uniform(BEYOND - 180, 180 - BEYOND)
         camera = draw_camera(spec.cameras, azimuth, spec.image_size, rng)
         pictures.append(photograph(wardrobe.dress(look), camera, spec, rng))
-        hair = "bald" if look.style == "bald" else f"{look.style} {look.hair} hair"
-        captions.append(f"a head of a person with {look.skin} skin, {hair}")
+        captions.append(description(look.words(), rng))
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 255, captions
 
 
@@ -96,7 +95,7 @@ class ViewReader:
 def whole_views(pack: Pack, data: Path, mirrored: bool = False) -> tuple[Tensor, Tensor]:
     """Latents and views (0 front, 1 side, 2 back) of the pictures in a folder that are no close-ups."""
     pictures, _, records = load_shards(data)
-    whole = [i for i, record in enumerate(records) if not record.close_up]
+    whole = [i for i, record in enumerate(records) if not record.shot]
     names = (pack.spec.views.front, pack.spec.views.side, pack.spec.views.back)
     views = torch.tensor([names.index(view_words(pack.spec, records[i].azimuth)) for i in whole])
     chunks = [torch.from_numpy(pictures[whole[i : i + 256]]).permute(0, 3, 1, 2) for i in range(0, len(whole), 256)]

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from .looks.words import BEARDS, EXPRESSIONS, EYE_COLORS, HAIR_COLORS, HEADWEAR, LIPSTICKS, PAINTS, SKINS, STYLES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -14,16 +17,23 @@ if TYPE_CHECKING:
     from .pictures import Record
 
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
-# Nouns such as “man” are not here: nothing in the pictures tells them apart, so the pack says that it knows none.
-WORDS = (
-    *("a", "an", "and", "head", "of", "person", "with", ",", "view", "front", "side", "back", "close", "up"),
-    *("skin", "hair", "beard", "eyes", "bald", "short", "long", "mohawk", "afro"),
-    *("smiling", "angry", "surprised", "sad"),
-    *("pale", "tan", "brown", "dark", "green", "blue", "red", "purple", "gold", "grey"),
-    *("black", "blond", "white", "pink"),
+_PLAIN = (
+    *("a", "an", "and", "head", "of", "person", "man", "woman", "with", "wearing", "in", "like", ","),
+    *("view", "front", "side", "back", "close", "up", "face", "young", "old"),
+    *("skin", "hair", "eyes", "eyebrows", "thick", "thin", "lipstick", "paint", "painted"),
+    *("moustache", "glasses", "elf", "ears"),
 )
-DROPPED = 0.25  # of each attribute
-VIEW_NAMED, BACK_NAMED = 0.60, 0.12  # how often captions name a view; on the web the back is seldom named
+_TABLES = (SKINS, STYLES, HAIR_COLORS, BEARDS, EYE_COLORS, LIPSTICKS, PAINTS, HEADWEAR, EXPRESSIONS)
+WORDS = tuple(dict.fromkeys([*_PLAIN, *(word for table in _TABLES for entry in table for word in entry.split())]))
+TALK = (0.35, 0.6, 0.85, 1.0)
+"""How much a caption says: the share of the attributes that it names, drawn anew for each."""
+STRIKING = ("style", "beard", "moustache", "paint", "glasses", "headwear", "ears", "expression")
+STRIKING_SAID = 0.85
+"""What strikes the eye is named at least this often, or the model would put crowns on heads that ask for none."""
+VIEW_NAMED, BACK_NAMED = 0.60, 0.12
+"""How often captions name a view; on the web the back is seldom named."""
+
+Rng = np.random.Generator
 
 
 def make_tokenizer(length: int) -> PreTrainedTokenizerFast:
@@ -57,68 +67,112 @@ def view_words(spec: PackSpec, azimuth: float) -> str:
     return views.front if away < views.front_limit else views.side if away < views.side_limit else views.back
 
 
-def caption(record: Record, spec: PackSpec, rng: np.random.Generator) -> str:
-    """One of the many ways to describe a picture; each attribute may be left out."""
-    attributes = _attributes(record, rng)
-    adjectives = [record.expression] if record.expression and rng.random() > DROPPED else []
-    if record.style == "bald" and rng.random() > DROPPED:
-        if rng.random() < 0.5:
-            adjectives.append("bald")
-        else:
-            attributes.append("bald")
-    if rng.random() < 0.5:
-        rng.shuffle(attributes)
-    text = _subject(adjectives, rng)
-    if attributes:
-        text += " with " + _listing(attributes, rng)
+def caption(record: Record, spec: PackSpec, rng: Rng) -> str:
+    """One of the many ways to describe a picture."""
+    text = description(record.words, rng)
     if rng.random() < (BACK_NAMED if (words := view_words(spec, record.azimuth)) == spec.views.back else VIEW_NAMED):
         text += f", {words}"
-    if record.close_up and spec.close_up:
-        text += f", {spec.close_up.words}"
+    if record.shot:
+        text += f", {spec.close_ups[record.shot - 1].words}"
     return text
 
 
-def _subject(adjectives: list[str], rng: np.random.Generator) -> str:
-    """“a head of an angry person”, or shorter. Without a noun too: one that the pack does not know is dropped."""
-    noun = str(rng.choice(["person", "head", ""], p=[0.4, 0.15, 0.45]))
+def description(words: Mapping[str, str], rng: Rng) -> str:
+    """What is said of a head, Look.words(), whatever the view; each attribute may be left out."""
+    said = _chosen(words, rng)
+    before, after = _adjectives(said, rng), _phrases(said, words["hair"], rng)
+    text = _subject(before, said.get("sex", ""), rng)
+    if after:
+        text += " with " + _listing(after, rng)
+    if worn := _worn(said, rng):
+        text += (" wearing " if rng.random() < 0.5 else ", " if after else " with ") + _listing(worn, rng)
+    return text
+
+
+def _chosen(words: Mapping[str, str], rng: Rng) -> dict[str, str]:
+    """The attributes that this caption names. The hair's colour comes with a style, beard or moustache."""
+    talk = float(rng.choice(TALK))
+    share = {name: max(talk, STRIKING_SAID) if name in STRIKING else talk for name in words}
+    return {name: word for name, word in words.items() if word and name != "hair" and rng.random() < share[name]}
+
+
+def _adjectives(said: dict[str, str], rng: Rng) -> list[str]:
+    """What stands before the noun. What is said here is taken out of `said`."""
+    words = [said.pop("expression", ""), said.pop("age", "")]
+    if said.get("style") == "bald" and rng.random() < 0.6:
+        words.append(said.pop("style"))
+    if "skin" in said and rng.random() < 0.15:
+        words.append(said.pop("skin"))  # a green man, a zombie
+    return [word for word in words if word]
+
+
+def _subject(adjectives: list[str], sex: str, rng: Rng) -> str:
+    """“a head of an angry man”, or shorter. Without a noun too: words that the pack does not know are dropped."""
+    noun = sex or str(rng.choice(["person", "head", "face", ""], p=[0.35, 0.2, 0.05, 0.4]))
     phrase = " ".join([*adjectives, noun]).strip()
     correct = "an" if phrase[:1] in tuple("aeiou") else "a"
     article = str(rng.choice([correct, "a", ""], p=[0.75, 0.15, 0.1])) if phrase else "a"
     phrase = f"{article} {phrase}".strip()
-    return f"a head of {phrase}" if noun != "head" and rng.random() < 0.55 else phrase
+    return f"a head of {phrase}" if noun not in ("head", "face") and rng.random() < 0.5 else phrase
 
 
-def _listing(attributes: list[str], rng: np.random.Generator) -> str:
+def _listing(attributes: list[str], rng: Rng) -> str:
     if len(attributes) > 1 and rng.random() < 0.5:
         glue = " and " if rng.random() < 0.8 else ", and "
         return ", ".join(attributes[:-1]) + glue + attributes[-1]
     return (", " if rng.random() < 0.8 else " and ").join(attributes)
 
 
-def _attributes(record: Record, rng: np.random.Generator) -> list[str]:
-    """Noun phrases for skin, hair, beard and eyes, in the order in which people say them."""
-    phrases = []
-    if rng.random() > DROPPED:
-        phrases.append(f"{record.skin} skin")
-    if record.style != "bald" and rng.random() > DROPPED:
-        phrases.append(_hair(record, rng))
-    if record.beard and rng.random() > DROPPED:
-        color = f"{record.hair} " if rng.random() < 0.8 else ""
-        phrases.append(("a " if rng.random() < 0.6 else "") + color + "beard")
-    if rng.random() > DROPPED:
-        phrases.append(f"{record.eyes} eyes")
+def _phrases(said: dict[str, str], color: str, rng: Rng) -> list[str]:
+    """Noun phrases for what grows on the head, in the order in which people say them, or in another."""
+    color = color if rng.random() < 0.85 else ""
+    makers: dict[str, Callable[[str], str]] = {
+        "skin": lambda word: f"{word} skin",
+        "style": lambda word: _hair(word, color, rng),
+        "beard": lambda word: _beard(word, color, rng),
+        "moustache": lambda word: _article(f"{color} {word}".strip(), rng, 0.7),
+        "brows": lambda word: f"{word} eyebrows",
+        "eyes": lambda word: f"{word} eyes",
+        "lipstick": lambda word: f"{word} lipstick",
+        "paint": lambda word: _paint(word, rng),
+        "ears": lambda word: word,
+    }
+    phrases = [make(said[name]) for name, make in makers.items() if name in said]
+    if rng.random() < 0.5:
+        rng.shuffle(phrases)
     return phrases
 
 
-def _hair(record: Record, rng: np.random.Generator) -> str:
-    color = record.hair if rng.random() < 0.85 else ""
-    if record.style in ("short", "long"):
-        style = record.style if rng.random() < 0.85 or not color else ""
-        words = [style, color] if rng.random() < 0.8 else [color, style]
-        return " ".join([*(word for word in words if word), "hair"])
+def _worn(said: dict[str, str], rng: Rng) -> list[str]:
+    """Noun phrases for hats and the like."""
+    things = [said[name] for name in ("headwear", "glasses") if name in said]
+    return [thing if thing in ("glasses", "horns") else _article(thing, rng, 0.85) for thing in things]
+
+
+def _hair(style: str, color: str, rng: Rng) -> str:
+    if style == "bald":
+        return style
+    if style in ("short", "long", "curly"):
+        return " ".join([*filter(None, [style, color] if rng.random() < 0.8 else [color, style]), "hair"])
+    if style in ("ponytail", "bun") and rng.random() < 0.4:
+        return f"{color} hair in a {style}".strip()
     form = rng.random()
-    if form < 0.35:
-        return " ".join(word for word in (record.style, color, "hair") if word)
-    words = [word for word in (color, record.style) if word] + (["hair"] if form < 0.5 else [])
-    article = "an" if words[0][0] in "aeiou" else "a"
-    return " ".join([article, *words] if rng.random() < 0.7 and form >= 0.5 else words)
+    if form < 0.3:
+        return " ".join(word for word in (style, color, "hair") if word)
+    return _article(" ".join(word for word in (color, style) if word) + (" hair" if form < 0.4 else ""), rng, 0.7)
+
+
+def _beard(beard: str, color: str, rng: Rng) -> str:
+    if beard == "long beard":
+        return _article(" ".join(filter(None, ["long", color, "beard"])), rng, 0.7)
+    return _article(f"{color} {beard}".strip(), rng, 0.0 if beard == "stubble" else 0.7)
+
+
+def _paint(paint: str, rng: Rng) -> str:
+    forms = (f"{paint} face paint", f"{paint} paint", f"face painted like a {paint}")
+    return str(rng.choice(forms, p=[0.6, 0.2, 0.2]))
+
+
+def _article(phrase: str, rng: Rng, share: float) -> str:
+    """`phrase` with its article, in `share` of all cases."""
+    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}" if rng.random() < share else phrase

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.models.controlnets.controlnet import ControlNetModel
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-TEXT_LENGTH = 28
+TEXT_LENGTH = 40
 TEXT_WIDTH = 128
 PATCH = 8  # pixels
 LATENT_CHANNELS = 12
@@ -86,13 +86,18 @@ class Networks:
         return self
 
     def load_words(self, state: dict[str, Tensor], vocabulary: dict[str, int]) -> None:
-        """Takes over a text encoder's weights; rows of words by the word, new words keep their random rows."""
-        key = next(key for key in state if key.endswith("token_embedding.weight"))
-        rows = cast(Tensor, self.text_encoder.get_input_embeddings().weight).detach().clone()
+        """Takes over a text encoder's weights; rows of words by the word, those of places in the text by their number.
+        New words and places keep their random rows."""
+        own = self.text_encoder.state_dict()
+        words = next(key for key in own if key.endswith("token_embedding.weight"))
+        places = next(key for key in own if key.endswith("position_embedding.weight"))
+        rows, positions = own[words].clone(), own[places].clone()
         for word, index in self.tokenizer.get_vocab().items():
             if word in vocabulary:
-                rows[index] = state[key][vocabulary[word]]
-        self.text_encoder.load_state_dict({**state, key: rows})
+                rows[index] = state[words][vocabulary[word]]
+        known = min(len(positions), len(state[places]))
+        positions[:known] = state[places][:known]
+        self.text_encoder.load_state_dict({**state, words: rows, places: positions})
 
     def save(self, folder: Path) -> None:
         """Writes a pack folder without pack.json and learned_embeds.safetensors, in half precision."""

@@ -28,22 +28,20 @@ from .looks.words import Look
 PACK = Path(__file__).parents[1]
 VIEWS_PER_LOOK = 6
 FRONT_SHARE, FRONT_SPREAD = 0.55, 35.0  # of the azimuths, normal about the face with this deviation in degrees
-CLOSE_SHARE = 0.35  # of the views that a close-up can show
+CLOSE_SHARES = (0.35, 0.25)  # of the views that a close-up can show, for each of the pack's
 SHARD = 200  # looks in one file
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is in a picture: the look's words, degrees of azimuth, and whether the camera was close."""
+    """What is in a picture.
 
-    skin: str
-    style: str
-    hair: str
-    beard: bool
-    eyes: str
-    expression: str
+    words: Look.words(); azimuth: degrees; shot: 0 for the whole head, else the number of the pack's close-up.
+    """
+
+    words: dict[str, str]
     azimuth: float
-    close_up: bool
+    shot: int
 
 
 def pack_spec() -> PackSpec:
@@ -55,6 +53,15 @@ def draw_azimuth(rng: np.random.Generator) -> float:
     """Degrees in ±180: mostly from the front, as in pictures of people."""
     azimuth = rng.normal(0, FRONT_SPREAD) if rng.random() < FRONT_SHARE else rng.uniform(-180, 180)
     return float((azimuth + 180) % 360 - 180)
+
+
+def draw_shot(spec: PackSpec, azimuth: float, rng: np.random.Generator) -> int:
+    """0 for the whole head, or the number of a close-up that can look from this azimuth."""
+    shares = [
+        share if abs(azimuth) <= law.azimuth_limit else 0.0
+        for law, share in zip(spec.close_ups, CLOSE_SHARES, strict=True)
+    ]
+    return int(rng.choice(len(shares) + 1, p=[1 - sum(shares), *shares]))
 
 
 def draw_camera(law: CameraRange, azimuth: float, size: int, rng: np.random.Generator) -> Camera:
@@ -78,13 +85,11 @@ def take(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], Record]:
     """One picture [S, S, 3] of a dressed head, its landmarks' pixels [478, 2] and its record."""
     azimuth = draw_azimuth(rng) if azimuth is None else azimuth
-    close = spec.close_up
-    is_close = close is not None and abs(azimuth) <= close.azimuth_limit and rng.random() < CLOSE_SHARE
-    camera = draw_camera(close if close and is_close else spec.cameras, azimuth, spec.image_size, rng)
+    shot = draw_shot(spec, azimuth, rng)
+    camera = draw_camera(spec.close_ups[shot - 1] if shot else spec.cameras, azimuth, spec.image_size, rng)
     photo = photograph(head, camera, spec, rng)
     landmarks = camera.project(torch.from_numpy(head.landmarks))[0][0].numpy()
-    record = Record(look.skin, look.style, look.hair, look.beard, look.eyes, look.expression, azimuth, is_close)
-    return photo, landmarks, record
+    return photo, landmarks, Record(look.words(), azimuth, shot)
 
 
 def take_many(

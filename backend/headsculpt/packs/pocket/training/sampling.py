@@ -64,10 +64,8 @@ def sheet(pack: Pack, seed: int = 3, guidance: float = 4.0) -> Image.Image:
         sample(pack, [f"{prompt}, {view}" for prompt in PROMPTS], noise, guidance) for view in (spec.views.front, back)
     ]
     shown = []
-    for law in (spec.cameras, spec.close_up):
-        if law is None:
-            continue
-        azimuths = rng.uniform(-75, 75, count)
+    for law in (spec.cameras, *spec.close_ups):
+        azimuths = rng.uniform(-1, 1, count) * min(75, law.azimuth_limit)
         maps = torch.cat([landmark_maps(landmarks, draw_camera(law, a, spec.image_size, rng)) for a in azimuths])
         names = [
             ", ".join(filter(None, (spec.views.front if abs(a) < 45 else spec.views.side, law.words))) for a in azimuths
