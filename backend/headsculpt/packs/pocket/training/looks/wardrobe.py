@@ -9,11 +9,13 @@ import numpy as np
 
 from .....head.model import HeadModel
 from .....mesh import Mesh
+from .age import Wrinkles
 from .anatomy import Array, Body, Sitter
 from .facial_hair import Barber
 from .hair import Hairdresser
-from .people import shape
-from .skin import paint_skin
+from .paint import FacePaint
+from .people import People
+from .skin import Skin
 from .words import Look
 
 
@@ -30,14 +32,20 @@ class Wardrobe:
 
     def __init__(self, model: HeadModel) -> None:
         self.model = model
+        self.people = People(model)
         self.body = Body(model)
+        self.skin, self.wrinkles, self.paint = Skin(self.body), Wrinkles(self.body), FacePaint(self.body)
         self.barber = Barber(self.body)
         self.hairdresser = Hairdresser(self.body)
 
     def dress(self, look: Look) -> PaintedHead:
         """The head of a look, in head space. The same look always gives the same arrays."""
-        sitter = self.body.seat(look, shape(self.model, look), np.random.default_rng(look.seed))
-        paint_skin(self.body, sitter)
+        sitter = self.body.seat(look, self.people.shape(look), np.random.default_rng(look.seed))
+        self.skin.paint(sitter)
+        if look.age == "old":
+            self.wrinkles.wear(sitter)
+        if look.paint:  # below brows and beard, which stay to be seen
+            self.paint.paint(sitter)
         self.barber.brows(sitter)
         if look.beard:
             self.barber.beard(sitter)
