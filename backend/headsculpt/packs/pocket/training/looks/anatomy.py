@@ -27,6 +27,19 @@ def blend(colors: Array, amount: Array, color: Array) -> None:
     colors += np.clip(amount, 0, 1)[:, None] * (np.asarray(color, np.float32) - colors)
 
 
+HAT_NORMAL = np.array([0.0, 0.976, -0.218], np.float32)
+"""Of the plane on which hats sit: high on the forehead, low at the back."""
+
+
+def hat_line(landmarks: Array) -> Array:
+    """[3], the point of the forehead's middle through which the hat's plane goes, for a head's landmarks [478, 3].
+
+    What is above has a positive (points − hat_line) @ HAT_NORMAL.
+    """
+    brow = landmarks[[70, 105, 107, 336, 334, 300], 1].mean()
+    return np.array([0, brow + 0.066, landmarks[151, 2]], np.float32)
+
+
 @dataclass
 class Sitter:
     """A head while it is being dressed: every dresser changes it in place.
