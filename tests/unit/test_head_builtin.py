@@ -38,7 +38,7 @@ MODEL = load_builtin()
 VERTICES = MODEL.vertices.astype(np.float64)
 MILLIMETRE = 1e-3
 
-# Apple's list (ARKit, ARFaceAnchor.BlendShapeLocation), without tongueOut
+# Apple's list (ARKit, ARFaceAnchor.BlendShapeLocation)
 APPLE = """
 browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff cheekSquintLeft cheekSquintRight
 eyeBlinkLeft eyeBlinkRight eyeLookDownLeft eyeLookDownRight eyeLookInLeft eyeLookInRight eyeLookOutLeft eyeLookOutRight
@@ -46,7 +46,7 @@ eyeLookUpLeft eyeLookUpRight eyeSquintLeft eyeSquintRight eyeWideLeft eyeWideRig
 mouthClose mouthDimpleLeft mouthDimpleRight mouthFrownLeft mouthFrownRight mouthFunnel mouthLeft mouthLowerDownLeft
 mouthLowerDownRight mouthPressLeft mouthPressRight mouthPucker mouthRight mouthRollLower mouthRollUpper mouthShrugLower
 mouthShrugUpper mouthSmileLeft mouthSmileRight mouthStretchLeft mouthStretchRight mouthUpperUpLeft mouthUpperUpRight
-noseSneerLeft noseSneerRight
+noseSneerLeft noseSneerRight tongueOut
 """.split()  # noqa: SIM905
 
 
@@ -95,11 +95,19 @@ def test_the_file_is_small_and_needs_no_pickle() -> None:
         assert all(not data[key].dtype.hasobject for key in data)
 
 
-def test_sizes_and_order_leave_room_for_later_parts() -> None:
-    skin = part("skin", "mouth_bag", "eye_sockets")
-    count = int(skin.sum())
-    assert 5500 <= count <= 6500
-    assert skin[:count].all() and part("eyeballs")[count:].all()  # what comes later can be appended
+def test_sizes_and_order() -> None:
+    """Saved heads and what was trained on this mesh rely on its vertices' numbers: what comes later is appended."""
+    skin, balls, rows, tongue = (
+        part("skin", "mouth_bag", "eye_sockets"),
+        part("eyeballs"),
+        part("teeth", "gums"),
+        part("tongue"),
+    )
+    assert np.array_equal(np.flatnonzero(skin), np.arange(5956))
+    assert np.array_equal(np.flatnonzero(balls), np.arange(5956, 6776))
+    assert rows.sum() <= 1200 and tongue.sum() <= 250
+    order = 1 * balls + 2 * rows + 3 * tongue
+    assert (np.diff(order) >= 0).all() and ((skin + order) > 0).all()
     assert np.array_equal(np.unique(MODEL.quads), np.arange(len(VERTICES)))
     assert len(MODEL.identity) >= 40 and MODEL.identity.shape[1:] == MODEL.vertices.shape
 
@@ -133,16 +141,34 @@ def test_skin_is_one_manifold_that_is_open_at_the_neck_alone() -> None:
     assert vertices - undirected + len(quads_of("skin", "mouth_bag", "eye_sockets")) == 1  # a disc
 
 
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_eyeballs_are_closed(side: str) -> None:
-    faces = quads_of(f"eyeball_{side}")
+def closed_parts() -> dict[str, np.ndarray]:
+    """Which vertices belong to each part that stands alone."""
+    rows = np.flatnonzero(part("teeth", "gums"))
+    upper, lower = np.split(rows, 2)
+    alone = {name: np.flatnonzero(part(name)) for name in ("eyeball_left", "eyeball_right", "tongue")}
+    return {**alone, "upper teeth": upper, "lower teeth": lower}
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),  # cubic centimetres
+    [
+        ("eyeball_left", 12, 18),
+        ("eyeball_right", 12, 18),
+        ("tongue", 20, 80),
+        ("upper teeth", 8, 20),
+        ("lower teeth", 8, 20),
+    ],
+)
+def test_inner_parts_are_closed_and_turned_outwards(name: str, least: float, most: float) -> None:
+    mine = closed_parts()[name]
+    faces = MODEL.quads[np.isin(MODEL.quads, mine).all(1)]
     edges = directed_edges(faces)
     assert max(edges.values()) == 1 and all((b, a) in edges for a, b in edges)
     assert len({a for a, _ in edges}) - len(edges) // 2 + len(faces) == 2
-    corners = VERTICES[faces] - VERTICES[part(f"eyeball_{side}")].mean(0)
+    corners = VERTICES[faces] - VERTICES[mine].mean(0)
     volume = (np.cross(corners[:, 0], corners[:, 1]) * corners[:, 2]).sum() / 6
     volume += (np.cross(corners[:, 0], corners[:, 2]) * corners[:, 3]).sum() / 6
-    assert 12e-6 < volume < 18e-6  # cubic metres, positive: turned outwards
+    assert least < 1e6 * volume < most
 
 
 def test_no_two_vertices_are_in_one_place() -> None:

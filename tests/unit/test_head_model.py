@@ -13,6 +13,7 @@ from headsculpt.head.builtin import load_builtin
 from headsculpt.head.landmarks import CHIN, FACE_OVAL
 from headsculpt.head.model import Head, HeadModel, split_quads
 from headsculpt.head.space import HeadSpace
+from headsculpt.shape.distance import signed_distance_grid
 
 
 def small_model() -> HeadModel:
@@ -120,3 +121,13 @@ def test_models_are_values() -> None:
     assert replace(model, expression_names=("a", "b")).expression_names == ("a", "b")
     with pytest.raises(AttributeError):
         model.vertices = model.vertices  # type: ignore[misc]
+
+
+def test_teeth_and_tongue_do_not_change_the_outside_of_a_head() -> None:
+    """What the shape prior sees of a head with its mouth closed is what it saw before there were teeth."""
+    model = load_builtin()
+    head = Head.from_vertices(model, model.vertices)
+    bare = model.triangles[
+        np.all([model.masks[name][model.triangles] < 0.5 for name in ("teeth", "gums", "tongue")], 0).all(1)
+    ]
+    assert np.array_equal(signed_distance_grid(*head.surface(), 64), signed_distance_grid(head.vertices, bare, 64))

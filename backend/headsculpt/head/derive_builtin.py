@@ -19,7 +19,7 @@ from scipy.sparse import csr_matrix, vstack
 from scipy.spatial import cKDTree
 
 from .builtin import MASK_PREFIX, PATH
-from .derivation import eyeball, layout, lids, regions, source
+from .derivation import eyeball, layout, lids, regions, source, teeth, tongue
 from .derivation.collapse import Loop, collapse
 from .derivation.quadmesh import Indices, between_rings, border_loops
 from .derivation.surface import Floats
@@ -42,6 +42,7 @@ APPLE = (
     *("mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight"),
     *("noseSneerLeft", "noseSneerRight"),
 )
+TONGUE_OUT = "tongueOut"  # ICT has none
 
 
 def ict_terms(apple: str, available: Collection[str]) -> list[str]:
@@ -115,24 +116,32 @@ def derive(ict: source.Source) -> dict[str, np.ndarray]:
         eyeball.build(ict.vertices, shell, ict.faces[source.EYE_QUADS])
         for shell in (source.LEFT_EYE_VERTICES, source.RIGHT_EYE_VERTICES)
     ]
-    weights = vstack([skin, *(eye.weights for eye in eyes)]).tocsr()
+    mouth = [teeth.build(ict.vertices, ict.faces, jaw) for jaw in ("upper", "lower")]
+    mouth.append(tongue.build(ict.vertices, ict.faces))
+    blocks = [skin, *(eye.weights for eye in eyes), *(inner.weights for inner in mouth)]
+    weights = vstack(blocks).tocsr()
+    starts = np.cumsum([block.shape[0] for block in blocks])  # of the eyeballs, the rows of teeth, the tongue
     neutral = weights @ ict.vertices
-    starts = np.cumsum([len(kept), eyes[0].weights.shape[0]])
-    all_quads = np.concatenate([quads, *(eye.quads + start for eye, start in zip(eyes, starts, strict=True))])
+    neutral[starts[2] :] = np.concatenate([inner.vertices for inner in mouth])
+    more = [*(eye.quads for eye in eyes), *(inner.quads for inner in mouth)]
+    all_quads = np.concatenate([quads, *(one + start for one, start in zip(more, starts[:-1], strict=True))])
     part = np.digitize(kept, [source.BAG_VERTICES.start, source.SOCKET_VERTICES.start])  # 0 skin, 1 bag, 2 sockets
     skin_quads = quads[(part[quads] == 0).all(1)]
     seams = [np.unique(np.searchsorted(kept, owner[loop])) for loop in (left_lids, right_lids)]
     masks = all_masks(ict, neutral, part, eyes, positions[left_lids])
+    for start, inner in zip(starts[2:-1], mouth, strict=True):
+        for name, mask in inner.masks.items():
+            masks.setdefault(name, np.zeros(len(neutral)))[start : start + len(mask)] = mask
     mirror = np.searchsorted(kept, owner[ict.mirror[kept]])
-    uv, quad_uv = texture_coordinates(quads, neutral[: len(kept)], part, mirror, eyes)
+    uv, quad_uv = texture_coordinates(quads, neutral[: len(kept)], part, mirror, eyes, mouth)
     return {
         "vertices": (neutral * METRES).astype(np.float32),
         "quads": all_quads.astype(np.uint16),
         "uv": uv.astype(np.float32),
         "quad_uv": quad_uv.astype(np.uint16),
         "identity": np.stack([weights @ d * METRES for d in ict.identity[:IDENTITIES]]).astype(np.float16),
-        "expression": expressions(ict, weights, eyes, starts, skin_quads, seams).astype(np.float16),
-        "expression_names": np.array(APPLE),
+        "expression": expressions(ict, weights, neutral, eyes, starts, skin_quads, seams).astype(np.float16),
+        "expression_names": np.array([*APPLE, TONGUE_OUT]),
         **{MASK_PREFIX + name: np.round(mask * 255).astype(np.uint8) for name, mask in masks.items()},
     }
 
@@ -165,30 +174,40 @@ def all_masks(
 def expressions(
     ict: source.Source,
     weights: csr_matrix,
+    neutral: Floats,
     eyes: list[eyeball.Eyeball],
     starts: Indices,
     skin_quads: Indices,
     lid_loops: list[Indices],
 ) -> Floats:
-    """Apple's expressions [E, V, 3] in metres. ICT's lids do not quite meet and its eyeballs do not turn; ours do."""
+    """Apple's expressions [E, V, 3] in metres, `tongueOut` last: the tongue comes over the lip of an opened jaw.
+
+    ICT's lids do not quite meet, its eyeballs do not turn and its tongue stays inside; ours do.
+    """
     result = np.stack(
         [weights @ sum(ict.expression[term] for term in ict_terms(name, ict.expression)) for name in APPLE]
     )
-    neutral = weights @ ict.vertices
-    for side, loop, eye, start in zip(("Left", "Right"), lid_loops, eyes, starts, strict=True):
+    for side, loop, eye, start in zip(("Left", "Right"), lid_loops, eyes, starts[:2], strict=True):
         mine = slice(start, start + len(eye.angle))
         blink = result[APPLE.index(f"eyeBlink{side}")]
         blink[:] = lids.close(blink, neutral, skin_quads, loop, neutral[mine], eye.centre)
         for word, (yaw, pitch) in eyeball.looks(side).items():
             turned = eyeball.turn(neutral[mine], eye.centre, yaw, pitch)
             result[APPLE.index(f"eyeLook{word}{side}"), mine] = turned - neutral[mine]
-    return result * METRES
+    out = tongue.JAW_OPEN * result[APPLE.index("jawOpen")]
+    out[starts[4] :] = tongue.put_out() - neutral[starts[4] :]
+    return np.concatenate([result, out[None]]) * METRES
 
 
 def texture_coordinates(
-    quads: Indices, vertices: Floats, part: Indices, mirror: Indices, eyes: list[eyeball.Eyeball]
+    quads: Indices,
+    vertices: Floats,
+    part: Indices,
+    mirror: Indices,
+    eyes: list[eyeball.Eyeball],
+    mouth: list[teeth.Part],
 ) -> tuple[Floats, Indices]:
-    """uv [U, 2] in the unit square and the quads' indices into it, eyeballs last; an island for each part."""
+    """uv [U, 2] in the unit square and the quads' indices into it, in the parts' order; an island for each part."""
     quad_part = part[quads].max(1)
     skin_count = int((part == 0).sum())
     quad_uv = np.empty_like(quads)
@@ -207,12 +226,16 @@ def texture_coordinates(
         islands.append(np.array(centre) + radius * flat)
         quad_uv[chosen] = np.searchsorted(used, quads[chosen]) + total
         total += len(used)
-    eye_quads = []
+    more = []
     for eye, (centre, radius) in zip(eyes, layout.EYE_PLACES, strict=True):
         islands.append(np.array(centre) + radius * eye.uv)
-        eye_quads.append(eye.quad_uv + total)
+        more.append(eye.quad_uv + total)
         total += len(eye.uv)
-    return np.concatenate(islands), np.concatenate([quad_uv, *eye_quads])
+    for inner, (corner, size) in zip(mouth, (*layout.TEETH_PLACES, layout.TONGUE_PLACE), strict=True):
+        islands.append(np.array(corner) + np.array(size) * inner.uv)
+        more.append(inner.quad_uv + total)
+        total += len(inner.uv)
+    return np.concatenate(islands), np.concatenate([quad_uv, *more])
 
 
 def main() -> None:
@@ -221,9 +244,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PATH, help="the file to write (default: the built-in head's)")
     arguments = parser.parse_args()
     arrays = derive(source.read(arguments.ict))
-    arrays["landmark_triangles"] = np.zeros(COUNT, np.uint16)  # until derive_landmarks.py has found them
-    arrays["landmark_barycentric"] = np.zeros((COUNT, 3), np.float32)
-    np.savez_compressed(arguments.out, allow_pickle=False, **arrays)
+    np.savez_compressed(arguments.out, allow_pickle=False, **arrays, **landmarks_of(arguments.out, arrays["quads"]))
+
+
+def landmarks_of(path: Path, quads: np.ndarray) -> dict[str, np.ndarray]:
+    """The landmarks of an earlier file whose quads are still the first ones; else none, until derive_landmarks.py has
+    found them."""
+    if path.exists():
+        with np.load(path, allow_pickle=False) as data:
+            if np.array_equal(data["quads"], quads[: len(data["quads"])]):
+                return {name: data[name] for name in ("landmark_triangles", "landmark_barycentric")}
+    return {
+        "landmark_triangles": np.zeros(COUNT, np.uint16),
+        "landmark_barycentric": np.zeros((COUNT, 3), np.float32),
+    }
 
 
 if __name__ == "__main__":

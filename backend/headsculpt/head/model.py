@@ -15,6 +15,8 @@ from ..errors import UserError
 from .landmarks import CHIN, FACE_OVAL
 from .space import CROWN_TO_CHIN, HeadSpace
 
+INNER_PARTS = ("teeth", "gums")
+
 Index = TypeVar("Index", bound=np.integer)
 
 
@@ -97,6 +99,14 @@ class Head:
     landmarks: NDArray[np.float32]
     masks: dict[str, NDArray[np.float32]]
     space: HeadSpace
+
+    def surface(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Vertices [V, 3] and triangles [S, 3] that make the shape's outside: all but the teeth in their gums, which
+        lie behind closed lips and are thinner than a step of the grids that the shape is put into."""
+        within = np.zeros(len(self.vertices), bool)
+        for name in INNER_PARTS:
+            within |= self.masks[name] > 0.5
+        return self.vertices, self.triangles[~within[self.triangles].any(1)]
 
     @classmethod
     def from_vertices(cls, model: HeadModel, vertices: NDArray[np.floating]) -> Head:

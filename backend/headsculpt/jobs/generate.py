@@ -62,7 +62,7 @@ def run_generate(
         studio = Studio(request, pack, prompt.text, head)
         field = RadianceField(
             preset.coarse.field,
-            signed_distance_grid(head.vertices, head.triangles, preset.coarse.prior_resolution),
+            signed_distance_grid(*head.surface(), preset.coarse.prior_resolution),
             studio.torch_random,
         )
         occupancy = OccupancyGrid(field, preset.coarse.occupancy)

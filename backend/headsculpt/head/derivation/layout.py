@@ -23,6 +23,8 @@ MARGIN = 0.006
 BAG_PLACE = ((0.070, 0.930), 0.062)
 SOCKET_PLACES = (((0.962, 0.962), 0.030), ((0.894, 0.962), 0.030))  # left, right
 EYE_PLACES = (((0.925, 0.075), 0.068), ((0.075, 0.075), 0.068))
+TEETH_PLACES = (((0.150, 0.953), (0.700, 0.040)), ((0.150, 0.907), (0.700, 0.040)))  # upper, lower: corner and size
+TONGUE_PLACE = ((0.896, 0.826), (0.098, 0.098))
 
 
 def disc(faces: Indices, vertices: Floats) -> tuple[Indices, Floats]:

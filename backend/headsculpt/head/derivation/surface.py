@@ -6,10 +6,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from scipy.spatial import cKDTree
 
 from .quadmesh import Indices
 
 Floats = NDArray[np.float64]
+
+RAYS_AT_ONCE = 64
 
 
 def closest_on_triangles(points: Floats, corners: Floats) -> tuple[Floats, Floats]:
@@ -45,3 +48,35 @@ def weights_matrix(triangles: Indices, barycentric: Floats, count: int) -> csr_m
     matrix = csr_matrix((barycentric.ravel(), (rows, triangles.ravel())), shape=(len(triangles), count))
     matrix.eliminate_zeros()
     return matrix
+
+
+def nearest_weights(points: Floats, vertices: Floats, triangles: Indices) -> csr_matrix:
+    """The nearest place on a surface to each point [P, 3], as weights [P, N] of the surface's vertices [N, 3]."""
+    corners = vertices[triangles]
+    near = cKDTree(corners.mean(1)).query(points, min(32, len(triangles)))[1]
+    barycentric, distance = closest_on_triangles(points[:, None], corners[near])
+    pick = (np.arange(len(points)), distance.argmin(1))
+    return weights_matrix(triangles[near[pick]], barycentric[pick], len(vertices))
+
+
+def first_hits(origins: Floats, directions: Floats, corners: Floats) -> tuple[Floats, Indices]:
+    """Where rays [R, 3] first meet triangles [T, 3, 3], from either side: distance [R], inf for none, and triangle [R].
+
+    Möller and Trumbore, Fast, minimum storage ray-triangle intersection, 1997.
+    """
+    start, one, other = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    distance, hit = np.full(len(origins), np.inf), np.zeros(len(origins), np.int64)
+    for first in range(0, len(origins), RAYS_AT_ONCE):
+        some = slice(first, first + RAYS_AT_ONCE)
+        direction = directions[some][:, None]
+        across = np.cross(direction, other)
+        determinant = (across * one).sum(-1)
+        offset = origins[some][:, None] - start
+        turned = np.cross(offset, one)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            u, v = (offset * across).sum(-1) / determinant, (direction * turned).sum(-1) / determinant
+            t = (other * turned).sum(-1) / determinant
+        t = np.where((u >= 0) & (v >= 0) & (u + v <= 1) & (t > 0), t, np.inf)
+        hit[some] = t.argmin(1)
+        distance[some] = t.min(1)
+    return distance, hit
