@@ -9,7 +9,7 @@ from .....head.model import Head
 from .anatomy import Array, smoothstep
 
 TIP = (0.052, 0.078, -0.052)  # where the tip goes from the ear's top, head units, on the subject's left
-NARROWING = 0.78
+NARROWING = 0.93
 
 
 def elf_ear_field(head: Head) -> Array:
@@ -24,6 +24,6 @@ def elf_ear_field(head: Head) -> Array:
         axis = np.median(core[core[:, 1] > (low + high) / 2], 0)
         outward = smoothstep(side * points[:, 0], np.abs(core[:, 0]).min() - 0.005, np.abs(core[:, 0]).min() + 0.015)
         moved = (rise**1.6)[:, None] * (np.array(TIP) * [side, 1, 1])
-        moved += (-NARROWING * rise)[:, None] * ((points - axis) * [0.35, 0, 1])
+        moved += (-NARROWING * rise)[:, None] * ((points - axis) * [0.7, 0, 1])
         field[own] = moved * (ears[own] * outward)[:, None]
     return field

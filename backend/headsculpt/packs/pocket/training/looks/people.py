@@ -13,7 +13,7 @@ from .ears import elf_ear_field
 from .words import EXPRESSIONS, Look
 
 AXIS_Z_OF_NECK = -0.05  # head units
-CLOSED_LIPS = 0.007  # half the height of what lies inside the lips; it stays, so that the mouth does not open
+CLOSED_LIPS = 0.010  # half the height of what lies inside the lips; it stays, so that the mouth does not open
 
 
 class Pull(NamedTuple):

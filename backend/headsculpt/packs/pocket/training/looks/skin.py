@@ -64,7 +64,7 @@ class Skin:
         calm = 0.4 if look.age == "young" else 1.0
         mottle = 1 + calm * kind.blotches * blotches + kind.pores * pores
         sitter.colors = (skin * mottle[:, None]).astype(np.float32)
-        if look.skin not in HUMAN_SKINS + ("gold", "stone"):
+        if look.skin not in (*HUMAN_SKINS, "gold", "stone"):
             blend(sitter.colors, 0.35 * blotches, sitter.colors * _other_tone(skin))
         special = {"gold": self._gild, "stone": self._petrify, "zombie": self._rot}.get(look.skin)
         if special:

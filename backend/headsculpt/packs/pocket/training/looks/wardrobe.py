@@ -12,7 +12,9 @@ from .....mesh import Mesh
 from .age import Wrinkles
 from .anatomy import Array, Body, Sitter
 from .facial_hair import Barber
+from .glasses import Optician
 from .hair import Hairdresser
+from .headwear import Hatter
 from .paint import FacePaint
 from .people import People
 from .skin import Skin
@@ -37,6 +39,7 @@ class Wardrobe:
         self.skin, self.wrinkles, self.paint = Skin(self.body), Wrinkles(self.body), FacePaint(self.body)
         self.barber = Barber(self.body)
         self.hairdresser = Hairdresser(self.body)
+        self.hatter, self.optician = Hatter(self.body), Optician(self.body)
 
     def dress(self, look: Look) -> PaintedHead:
         """The head of a look, in head space. The same look always gives the same arrays."""
@@ -50,6 +53,10 @@ class Wardrobe:
         if look.beard:
             self.barber.beard(sitter)
         self.hairdresser.dress(sitter)
+        if look.headwear:
+            self.hatter.dress(sitter)
+        if look.glasses:
+            self.optician.dress(sitter)
         return PaintedHead(_joined(sitter, self.body), sitter.landmarks)
 
 
