@@ -67,7 +67,7 @@ def run_coarse(
             occupancy.update(field, generator)
         if settings.open_levels > 0:
             field.encoder.open_levels(progress / settings.open_levels)
-        views = sampler.sample(picture_size(settings, progress))
+        views = sampler.sample(picture_size(settings, progress), progress)
         picture = render_field(field, occupancy, views.camera, settings.samples, generator)
         if step < settings.warmup_steps:
             loss = distillation.latent_loss(warmup_latent(picture, distillation.pack.spec.latent_size), views, progress)

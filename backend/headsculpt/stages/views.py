@@ -27,6 +27,8 @@ class ViewSettings:
     """Share of whole-head views that are drawn around the front (σ 25°) instead of evenly around the head."""
     close_up_shares: tuple[float, ...] = ()
     """Share of steps that go to each of the pack's close-ups, as far as it has them; the rest sees the whole head."""
+    close_up_ramp: float = 0.0
+    """Share of the stage over which these shares rise from none: shape first, then detail."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,16 @@ class ViewSampler:
         self.settings = settings
         self.random = generator
 
-    def sample(self, size: int) -> Views:
-        """The next batch, `size` pixels a side."""
-        shot = self._shot()
+    def sample(self, size: int, progress: float = 1.0) -> Views:
+        """The next batch, `size` pixels a side. progress: share of the stage that is done, 0 … 1."""
+        shot = self._shot(progress)
         azimuth = self._whole_azimuths() if shot == 0 else self._close_up_azimuths(self.spec.close_ups[shot - 1])
         return self._views(shot, azimuth, size)
 
-    def _shot(self) -> int:
+    def _shot(self, progress: float) -> int:
         """0 for the whole head, or the number of a close-up."""
-        chance = self.random.random()
+        ramp = self.settings.close_up_ramp
+        chance = self.random.random() * max(1.0, ramp / max(progress, 1e-9))
         for number, share in enumerate(self.settings.close_up_shares[: len(self.spec.close_ups)], 1):
             if chance < share:
                 return number
