@@ -135,23 +135,3 @@ class Anatomy:
         moustache = np.minimum(0.020 - np.abs(y - middle), 0.070 - x)
         field = np.minimum(np.maximum(full, moustache), 0.8 * (z - self.ear[2] - 0.012))
         return np.minimum(field, self.ear_distance(points)).astype(np.float32)
-
-
-def hat_line(anatomy: Anatomy) -> tuple[Array, float]:
-    """The plane of a hat's brim as (normal [3], offset): `points @ normal - offset` is the height above it.
-
-    It crosses the forehead under the hairline, passes over the ears and sinks to the back. Hair lies flat above it.
-    """
-    return _tilted_plane(anatomy.brow + 0.085, anatomy.brow - 0.045)
-
-
-def crown_line(anatomy: Anatomy) -> tuple[Array, float]:
-    """The plane of a circlet's middle, as hat_line; hair is pressed near it."""
-    return _tilted_plane(anatomy.brow + 0.125, anatomy.brow + 0.075)
-
-
-def _tilted_plane(front: float, back: float) -> tuple[Array, float]:
-    """The plane that crosses the forehead's middle and the back of the head at these heights."""
-    depth = 0.51  # from z = −0.29 to 0.22
-    normal = np.array([0, depth, back - front], np.float32) / np.hypot(depth, back - front)
-    return normal.astype(np.float32), float(normal @ [0, front, 0.22])
