@@ -64,7 +64,7 @@ class Eyes:
             tone = np.array(SHADOWS[rng.integers(len(SHADOWS))], np.float32)
             blend(colors, (0.6 if sitter.look.skin in HUMAN_SKINS else 0.4) * self.above, tone)
         width = 0.0085 + 0.006 * self.outer if woman else 0.0055
-        blend(colors, (0.95 if woman else 0.62) * (1 - smoothstep(self.upper, 0.45 * width, 1.3 * width)), LASH)
+        blend(colors, (0.95 if woman else 0.78) * (1 - smoothstep(self.upper, 0.45 * width, 1.3 * width)), LASH)
         blend(colors, (0.55 if woman else 0.30) * (1 - smoothstep(self.lower, 0.002, 0.0065)), LASH)
         sitter.colors[self.lids] = colors
 

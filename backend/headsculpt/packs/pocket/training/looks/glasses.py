@@ -64,7 +64,7 @@ class Optician:
         """From the rim's upper outer side past the temple to the ear's root, and down behind it."""
         hinge = rim[np.argmax(side * rim[:, 0] + 0.5 * rim[:, 1])]
         t = np.linspace(0, 1, 14)[:, None]
-        rest = saddle + [0, 0.008, 0]
+        rest = saddle + np.array([0, 0.008, 0])
         path = (1 - t) * hinge + t * rest
         path[:, 0] += side * 0.012 * np.sin(np.pi * t[:, 0]) ** 0.5
         flank = sitter.coarse[self.flank]

@@ -31,12 +31,12 @@ class Complexion:
 
 
 HUMAN = Complexion()
-FANTASY = Complexion(0.13, 0.05, (0.85, 0.75, 0.80), (0.62, 0.52, 0.58), 0.24, 0.5)
+FANTASY = Complexion(0.16, 0.08, (0.85, 0.75, 0.80), (0.62, 0.52, 0.58), 0.24, 0.5)
 COMPLEXIONS = dict.fromkeys(SKINS, FANTASY) | dict.fromkeys(HUMAN_SKINS, HUMAN)
 COMPLEXIONS["dark"] = Complexion(0.08, 0.05, (1.06, 0.78, 0.74), (0.98, 0.60, 0.58), 0.2, 0.05)
 COMPLEXIONS["gold"] = Complexion(0.0, 0.03, (1, 1, 1), (0.86, 0.74, 0.5), 0.25, 0.0)
 COMPLEXIONS["stone"] = Complexion(0.10, 0.16, (1, 1, 1), (0.86, 0.84, 0.82), 0.3, 0.0)
-COMPLEXIONS["zombie"] = Complexion(0.16, 0.07, (0.95, 0.95, 0.9), (0.62, 0.50, 0.58), 0.62, 0.0)
+COMPLEXIONS["zombie"] = Complexion(0.16, 0.07, (0.95, 0.95, 0.9), (0.62, 0.50, 0.58), 0.3, 0.0)
 
 
 class Skin:
@@ -53,6 +53,8 @@ class Skin:
         self.skin = np.flatnonzero((body.masks["skin"] > 0.5) & (body.masks["mouth_bag"] < 0.5))
         face = (body.masks["face"] > 0.5) & (body.masks["lips"] < 0.2) & (body.masks["eyes"] < 0.5)
         self.face = np.flatnonzero(face & (body.masks["skin"] > 0.5))
+        x, y, z = body.rest[self.face].T
+        self.flesh = self.face[((np.abs(x) > 0.06) | (y > body.anatomy.brow + 0.03) | (y < -0.25)) & (z > 0.05)]
 
     def paint(self, sitter: Sitter) -> None:
         """Base colour, what belongs to the kind of skin, blush, sockets and lips; then eyes and the mouth's inside."""
@@ -65,7 +67,7 @@ class Skin:
         mottle = 1 + calm * kind.blotches * blotches + kind.pores * pores
         sitter.colors = (skin * mottle[:, None]).astype(np.float32)
         if look.skin not in (*HUMAN_SKINS, "gold", "stone"):
-            blend(sitter.colors, 0.35 * blotches, sitter.colors * _other_tone(skin))
+            blend(sitter.colors, 0.75 * blotches, sitter.colors * _other_tone(skin))
         special = {"gold": self._gild, "stone": self._petrify, "zombie": self._rot}.get(look.skin)
         if special:
             special(sitter, rng)
@@ -95,16 +97,18 @@ class Skin:
     def _paint_mouth(self, sitter: Sitter) -> None:
         masks, rotten = self.body.masks, sitter.look.skin == "zombie"
         sitter.colors[masks["mouth_bag"] > 0.5] = MOUTH
+        # the shading knows no shadow: behind lips that hardly part it is dark
+        light = smoothstep(np.linalg.norm(sitter.landmarks[13] - sitter.landmarks[14]), 0.010, 0.026)
         teeth = np.array(TEETH) * ([0.80, 0.74, 0.50] if rotten else 1)
-        for name, color in (("teeth", teeth), ("gums", GUMS), ("tongue", TONGUE)):
+        for name, color in (("teeth", teeth), ("gums", np.array(GUMS)), ("tongue", np.array(TONGUE))):
             if (mask := masks.get(name)) is not None:
-                sitter.colors[mask > 0.5] = color
+                sitter.colors[mask > 0.5] = MOUTH + light * (color - MOUTH)
 
     def _freckle(self, sitter: Sitter, rng: np.random.Generator) -> None:
         """Dots on nose and cheeks; larger spots over brow and skull on a skin that is no human's."""
         human, rest = sitter.look.skin in HUMAN_SKINS, self.body.rest
         share = np.exp(-((rest[self.face, 1] + 0.06) ** 2) / 0.07**2) if human else np.ones(len(self.face))
-        count, size = (150, 0.0035) if human else (int(rng.integers(25, 70)), 0.009)
+        count, size = (110, 0.0040) if human else (int(rng.integers(25, 70)), 0.009)
         where = self.face if human else self.skin
         chance = share / share.sum() if human else None
         centres = rest[rng.choice(where, count, p=chance)]
@@ -145,9 +149,11 @@ class Skin:
         blend(sitter.colors, 0.62 * patches, np.array([0.33, 0.33, 0.19], np.float32))
         veins = _ridges(rest, 8.0, seed + 24, 0.045)
         blend(sitter.colors, 0.60 * veins, np.array([0.25, 0.24, 0.36], np.float32))
-        centres = rest[rng.choice(self.face, int(rng.integers(2, 5)))]
-        radii = rng.uniform(0.020, 0.042, len(centres))
-        ragged = 1 + 0.55 * value_noise(rest, 42, seed + 28)
+        sunken = np.clip(1.25 * self.sockets + 0.5 * self.under, 0, 1)
+        blend(sitter.colors, 0.85 * sunken, np.array([0.20, 0.15, 0.15], np.float32))
+        centres = rest[rng.choice(self.flesh, int(rng.integers(3, 7)))]
+        radii = rng.uniform(0.014, 0.038, len(centres))
+        ragged = 1 + 0.45 * value_noise(rest, 42, seed + 28) + 0.35 * value_noise(rest, 95, seed + 29)
         inside = np.min(np.linalg.norm(rest[:, None] - centres, axis=2) / radii, 1) * ragged
         wound = 1 - smoothstep(inside, 0.75, 1.0)
         blend(sitter.colors, 0.9 * (1 - smoothstep(inside, 0.95, 1.35)), np.array([0.20, 0.11, 0.09], np.float32))

@@ -54,12 +54,14 @@ EXPRESSIONS: dict[str, dict[str, float]] = {
     "": {},
     "smiling": {"mouthSmileLeft": 1, "mouthSmileRight": 1, "cheekSquintLeft": 0.5, "cheekSquintRight": 0.5},
     "laughing": {"mouthSmileLeft": 1, "mouthSmileRight": 1, "cheekSquintLeft": 0.8, "cheekSquintRight": 0.8}
-    | {"jawOpen": 0.55, "mouthUpperUpLeft": 0.5, "mouthUpperUpRight": 0.5, "eyeSquintLeft": 0.6, "eyeSquintRight": 0.6},
-    "angry": {"browDownLeft": 1, "browDownRight": 1, "noseSneerLeft": 0.8, "noseSneerRight": 0.8}
-    | {"mouthFrownLeft": 0.5, "mouthFrownRight": 0.5, "eyeSquintLeft": 0.3, "eyeSquintRight": 0.3},
-    "surprised": {"jawOpen": 0.6, "browInnerUp": 1, "browOuterUpLeft": 0.8, "browOuterUpRight": 0.8}
-    | {"eyeWideLeft": 1, "eyeWideRight": 1},
-    "sad": {"mouthFrownLeft": 1, "mouthFrownRight": 1, "browInnerUp": 1, "mouthShrugLower": 0.4},
+    | {"jawOpen": 0.55, "mouthUpperUpLeft": 0.5, "mouthUpperUpRight": 0.5, "eyeSquintLeft": 0.8, "eyeSquintRight": 0.8},
+    "angry": {"browDownLeft": 1.6, "browDownRight": 1.6, "noseSneerLeft": 1, "noseSneerRight": 1}
+    | {"mouthFrownLeft": 1, "mouthFrownRight": 1, "eyeSquintLeft": 0.6, "eyeSquintRight": 0.6}
+    | {"mouthPressLeft": 0.6, "mouthPressRight": 0.6, "jawForward": 0.5},
+    "surprised": {"jawOpen": 0.75, "browInnerUp": 1.4, "browOuterUpLeft": 1.3, "browOuterUpRight": 1.3}
+    | {"eyeWideLeft": 1.4, "eyeWideRight": 1.4, "mouthFunnel": 0.3},
+    "sad": {"mouthFrownLeft": 1.3, "mouthFrownRight": 1.3, "browInnerUp": 1.5, "mouthShrugLower": 0.5}
+    | {"browDownLeft": 0.3, "browDownRight": 0.3, "eyeBlinkLeft": 0.2, "eyeBlinkRight": 0.2},
     "sleeping": {"eyeBlinkLeft": 1, "eyeBlinkRight": 1},
 }
 
