@@ -13,7 +13,7 @@ from .words import EYE_COLORS, HUMAN_SKINS
 
 IRIS, PUPIL = 0.56, 0.23  # angles from the eyeball's axis, radians
 WHITES = {"zombie": (0.88, 0.86, 0.62), "stone": (0.78, 0.76, 0.72), "gold": (0.96, 0.92, 0.78)}
-LASH = (0.07, 0.05, 0.045)
+LASH = np.array([0.07, 0.05, 0.045], np.float32)
 SHADOWS = ((0.25, 0.35, 0.65), (0.45, 0.25, 0.55), (0.20, 0.45, 0.40), (0.55, 0.30, 0.22), (0.25, 0.22, 0.25))
 
 

@@ -97,8 +97,8 @@ class People:
     def shape(self, look: Look) -> Array:
         """The model's vertices [V, 3], metres, of a look: its identity freed of sex, then what its words say."""
         rng = np.random.default_rng([look.seed, 1])
-        identity = np.asarray(look.identity, np.float32)
-        identity = identity - (identity @ self.sexed) * self.sexed
+        drawn = np.asarray(look.identity, np.float32)
+        identity = drawn - (drawn @ self.sexed) * self.sexed
         strength = rng.uniform(1.02 if look.expression == "sleeping" else 0.85, 1.08)  # a sleeper's lids meet
         posed = self.model.posed(identity, {name: strength * w for name, w in EXPRESSIONS[look.expression].items()})
         posed += np.float32(rng.uniform(0.85, 1.15)) * self.fields[look.sex]

@@ -98,7 +98,8 @@ class Skin:
         masks, rotten = self.body.masks, sitter.look.skin == "zombie"
         sitter.colors[masks["mouth_bag"] > 0.5] = MOUTH
         # the shading knows no shadow: behind lips that hardly part it is dark
-        light = smoothstep(np.linalg.norm(sitter.landmarks[13] - sitter.landmarks[14]), 0.010, 0.026)
+        gap = float(np.linalg.norm(sitter.landmarks[13] - sitter.landmarks[14]))
+        light = min(max((gap - 0.010) / 0.016, 0), 1)
         teeth = np.array(TEETH) * ([0.80, 0.74, 0.50] if rotten else 1)
         for name, color in (("teeth", teeth), ("gums", np.array(GUMS)), ("tongue", np.array(TONGUE))):
             if (mask := masks.get(name)) is not None:
@@ -182,7 +183,7 @@ def _spots(points: Array, spots: object) -> Array:
 
 
 def _hollow(body: Body) -> Array:
-    """[N], mean offset of each vertex's neighbours along its normal, over their distance: negative in a hollow..."""
+    """[N], mean offset of each vertex's neighbours along its normal, over their distance: positive on a ridge."""
     edges = np.concatenate([body.triangles[:, [0, 1]], body.triangles[:, [1, 2]], body.triangles[:, [2, 0]]])
     offset = body.rest[edges[:, 1]] - body.rest[edges[:, 0]]
     rise = (offset * body.rest_normals[edges[:, 0]]).sum(1) / np.maximum(np.linalg.norm(offset, axis=1), 1e-6)
