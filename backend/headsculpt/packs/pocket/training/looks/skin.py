@@ -14,6 +14,7 @@ from .anatomy import Array, Body, Sitter, blend, smoothstep
 from .eyes import Eyes
 from .words import HUMAN_SKINS, LIPSTICKS, SKINS
 
+ROSY = np.array([0.95, 0.40, 0.45], np.float32)
 TEETH, GUMS, TONGUE, MOUTH = (0.93, 0.90, 0.84), (0.70, 0.30, 0.30), (0.72, 0.30, 0.31), (0.28, 0.07, 0.07)
 
 
@@ -72,7 +73,10 @@ class Skin:
         if special:
             special(sitter, rng)
         strength = {"young": 0.62, "old": 0.24}.get(look.age, 0.36) * rng.uniform(0.8, 1.2)
-        blend(sitter.colors, strength * self.blush, sitter.colors * np.array(kind.blush, np.float32))
+        blush = sitter.colors * np.array(kind.blush, np.float32)
+        if look.age == "young" and look.skin not in HUMAN_SKINS:
+            blush = 0.6 * sitter.colors + 0.4 * ROSY
+        blend(sitter.colors, strength * self.blush, blush)
         shadow = kind.sockets * self.sockets + (0.2 if look.age == "old" else 0.05) * self.under
         sitter.colors *= 1 - np.clip(shadow, 0, 0.75)[:, None]
         sitter.colors *= 1 - 0.10 * self.folds[:, None]
