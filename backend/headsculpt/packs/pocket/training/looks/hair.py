@@ -1,34 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scalp hair: cuts of the shell around the skull."""
+"""Scalp hair: the shell around the skull in a cut, with its locks on it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from numpy.typing import NDArray
 
 from .....mesh import Mesh
 from ..noise import fractal_noise, value_noise
-from .anatomy import Array, Body, Sitter, blend, smoothstep
-from .shell import HairShell
+from .anatomy import HAT_NORMAL, Array, Body, Sitter, blend, hat_line, smoothstep
+from .cuts import Cut, Ground, afro, bob, curly, long, mohawk, short
+from .locks import woven
+from .shell import HairShell, Scalp
+from .tails import bun, ponytail
 
-Volume = tuple[
-    Array, Array, Array
-]  # where hair is in 0..1, how far it stands off in head units, its brightness; all [N]
-
-
-@dataclass(frozen=True)
-class Locks:
-    """What every hair cut is made from, at the N vertices of the shell.
-
-    anchors: [N, 3], the skin below; field: positive inside the hairline; streaks, clumps: noise along and across hairs.
-    """
-
-    anchors: Array
-    field: Array
-    streaks: Array
-    clumps: Array
-    seed: int
+CUTS = {
+    "short": short,
+    "long": long,
+    "mohawk": mohawk,
+    "afro": afro,
+    "curly": curly,
+    "bob": bob,
+    "ponytail": ponytail,
+    "bun": bun,
+}
+UNDER_HAT = 0.010  # how thick hair lies under a hat, head units
+UNDER_CROWN = 0.045
 
 
 class Hairdresser:
@@ -41,86 +38,92 @@ class Hairdresser:
         self.shell = HairShell(body.coarse, triangles[skin_only[triangles].all(1)], self.anatomy)
         self.scalp = np.where(body.masks["skin"] > 0.5, self.anatomy.scalp_field(body.rest), -1).astype(np.float32)
         self.shell_scalp = self.anatomy.scalp_field(self.shell.rest)
+        self.roots = _spread(self.shell.rest, np.flatnonzero(self.shell_scalp > 0.012), 200)
 
     def dress(self, sitter: Sitter) -> None:
-        """Gives the sitter the hair of its look: roots on the skin, and the shell as a part."""
+        """Gives the sitter the hair of its look: roots on the skin, the shell, and locks as parts."""
         if sitter.look.style == "bald":
             return
-        self._roots(sitter)
-        vertices, shade, inside = self._hair(sitter)
-        seen = self.shell.triangles[(inside[self.shell.triangles] > 0).any(1)]
-        colors = np.clip(sitter.hair * shade[:, None], 0, 1).astype(np.float32)
-        sitter.parts.append(Mesh(vertices.astype(np.float32), seen, colors))
+        recession = _recession(sitter)
+        self._roots(sitter, recession)
+        ground = self._ground(sitter, recession)
+        cut = CUTS[sitter.look.style](ground, np.random.default_rng([sitter.look.seed, 7]))
+        bare = Scalp(self.shell, ground.anchors)
+        parts = [self._shell(sitter, ground, cut)] + [woven(bare, locks, sitter.hair) for locks in cut.locks]
+        for part in parts:
+            _press(part, bare, sitter)
+        sitter.parts += parts
 
-    def _roots(self, sitter: Sitter) -> None:
+    def _roots(self, sitter: Sitter, recession: float) -> None:
         """Hair colour on the skin under the hair, with a soft and irregular border; only a shadow beside a mohawk."""
         look, rest = sitter.look, self.body.rest
-        amount = smoothstep(self.scalp + 0.013 * fractal_noise(rest, 23, look.seed + 13, 3), -0.006, 0.018)
+        field = self.scalp - recession * _temples(rest)
+        amount = smoothstep(field + 0.013 * fractal_noise(rest, 23, look.seed + 13, 3), -0.006, 0.018)
         if look.style == "mohawk":
             amount = amount * np.where(np.abs(rest[:, 0]) < 0.025, 0.9, 0.22)
         blend(sitter.colors, amount, sitter.hair * 0.75)
 
-    def _hair(self, sitter: Sitter) -> tuple[Array, Array, Array]:
-        """The shell's vertices [N, 3], brightness [N], where hair is [N] in 0..1.
-
-        At its border the shell dips under the skin.
-        """
+    def _ground(self, sitter: Sitter, recession: float) -> Ground:
         shell, seed = self.shell, sitter.look.seed
         chart = np.stack([np.cos(shell.turn), np.sin(shell.turn), shell.along], 1)
-        locks = Locks(
+        field = self.shell_scalp - recession * _temples(shell.rest)
+        return Ground(
+            shell,
+            self.anatomy,
             anchors=shell.anchors(sitter.coarse),
-            field=self.shell_scalp + 0.012 * fractal_noise(shell.rest, 23, seed + 13, 3),
+            field=field + 0.012 * fractal_noise(shell.rest, 23, seed + 13, 3),
             streaks=0.6 * value_noise(chart, (26, 26, 9), seed + 5) + 0.4 * value_noise(chart, (60, 60, 14), seed + 6),
             clumps=value_noise(chart, (8, 8, 7), seed + 7),
+            roots=self.roots[field[self.roots] > 0.008],
             seed=seed,
+            old=sitter.look.age == "old",
+            covered=sitter.look.headwear == "hat",
         )
-        cut = {"short": self._short, "long": self._long, "mohawk": self._mohawk, "afro": self._afro}[sitter.look.style]
-        inside, height, shade = cut(locks, sitter.rng)
-        offset = inside * height - 0.03 * (1 - inside)
-        return locks.anchors + shell.direction * offset[:, None], shade, inside
 
-    def _short(self, locks: Locks, rng: np.random.Generator) -> Volume:
-        """Combed from the crown, close to the head."""
-        height = rng.uniform(0.018, 0.04) * (1 + 0.35 * locks.streaks + 0.3 * locks.clumps)
-        inside = smoothstep(locks.field, 0, 0.025)
-        return inside, height, 1 + 0.40 * locks.streaks + 0.1 * locks.clumps
+    def _shell(self, sitter: Sitter, ground: Ground, cut: Cut) -> Mesh:
+        """The part of the shell that is hair; at its border it dips under the skin."""
+        offset = cut.inside * cut.height - 0.03 * (1 - cut.inside)
+        vertices = ground.anchors + self.shell.direction * offset[:, None]
+        seen = self.shell.triangles[(cut.inside[self.shell.triangles] > 0).any(1)]
+        colors = np.clip(sitter.hair * cut.shade[:, None], 0, 1)
+        return Mesh(vertices.astype(np.float32), seen, colors.astype(np.float32))
 
-    def _long(self, locks: Locks, rng: np.random.Generator) -> Volume:
-        """Hair that falls behind or over the ears to between the jaw and the shoulders, parted on top."""
-        shell, anatomy, streaks, clumps = self.shell, self.anatomy, locks.streaks, locks.clumps
-        edge = np.deg2rad(rng.uniform(74, 104))  # where the curtain begins, from the face's middle
-        bottom = rng.uniform(-0.43, -0.30)
-        turn, y = np.abs(shell.turn), shell.origin[:, 1]
-        curtain = smoothstep(turn + 0.05 * clumps, edge - 0.06, edge + 0.06)
-        curtain *= smoothstep(y + 0.025 * clumps + 0.012 * streaks, bottom, bottom + 0.03)
-        inside = np.maximum(smoothstep(locks.field, 0, 0.025), curtain)
-        down = smoothstep(-y, -shell.center[1], 0.3)
-        height = rng.uniform(0.035, 0.05) + rng.uniform(0.0, 0.03) * down
-        height += 0.018 * smoothstep(-anatomy.ear_distance(shell.rest), -0.03, 0.02)  # ears lie below
-        parting = np.exp(-(((shell.rest[:, 0] - rng.uniform(-0.07, 0.07)) / 0.010) ** 2)) * (shell.rest[:, 2] > -0.05)
-        height *= (1 + 0.35 * streaks + 0.25 * clumps) * (1 - 0.6 * parting * (y > anatomy.eye))
-        height += shell.hanging(locks.anchors)
-        strands = value_noise(locks.anchors + shell.direction * (inside * height)[:, None], (70, 6, 70), locks.seed)
-        top = smoothstep(locks.anchors[:, 1], anatomy.eye, anatomy.top)
-        return inside, height, 1 + 0.35 * (top * streaks + (1 - top) * strands) + 0.15 * clumps
 
-    def _mohawk(self, locks: Locks, rng: np.random.Generator) -> Volume:
-        """A notched ridge from the forehead over the crown to the nape."""
-        rest, center, seed = self.shell.rest, self.shell.center, locks.seed
-        arc = np.arctan2(rest[:, 1] - center[1], rest[:, 2] - center[2])
-        spikes = value_noise(np.stack([4 * arc, np.zeros_like(arc), 20 * rest[:, 0]], 1), (2.2, 1, 1), seed + 14)
-        width = rng.uniform(0.024, 0.036)
-        ridge = np.exp(-((rest[:, 0] / width) ** 4))
-        inside = smoothstep(locks.field, 0, 0.03) * smoothstep(-np.abs(rest[:, 0]), -2.0 * width, -1.2 * width)
-        height = rng.uniform(0.11, 0.17) * ridge * (1 + 0.25 * spikes + 0.12 * locks.streaks) + 0.004
-        strands = value_noise(np.stack([14 * arc, rest[:, 0] * 60, arc], 1), 1.5, seed + 18)
-        return inside, height, 1 + 0.25 * spikes + 0.30 * strands
+def _recession(sitter: Sitter) -> float:
+    """How far the hairline of old men with short hair has gone back at the temples, head units."""
+    look = sitter.look
+    if look.age != "old" or look.sex != "man" or look.style != "short":
+        return 0.0
+    return float(np.random.default_rng([look.seed, 8]).uniform(0.03, 0.09))
 
-    def _afro(self, locks: Locks, rng: np.random.Generator) -> Volume:
-        """A round volume of curls."""
-        inside = smoothstep(locks.field, 0, 0.02)
-        fullness = 0.5 + 0.5 * smoothstep(self.shell.rest[:, 1], self.anatomy.nose, self.anatomy.brow)
-        height = rng.uniform(0.10, 0.19) * fullness * (0.75 + 0.25 * smoothstep(locks.field, 0.0, 0.08))
-        points = locks.anchors + self.shell.direction * (inside * height)[:, None]
-        curls = 0.6 * value_noise(points, 40, locks.seed + 15) + 0.4 * value_noise(points, 85, locks.seed + 16)
-        return inside, height * (1 + 0.12 * curls + 0.05 * locks.clumps), 1.08 + 0.5 * curls
+
+def _temples(points: Array) -> Array:
+    """[N], 1 where hairlines recede most: above the temples, less in the middle of the forehead."""
+    x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
+    return smoothstep(y, 0.08, 0.16) * smoothstep(z, -0.10, 0.06) * (0.45 + 0.55 * smoothstep(x, 0.02, 0.08))
+
+
+def _press(part: Mesh, bare: Scalp, sitter: Sitter) -> None:
+    """Flattens hair in place under a hat, and a little under a crown's ring."""
+    worn = sitter.look.headwear
+    if worn not in ("hat", "crown"):
+        return
+    above = (part.vertices - hat_line(sitter.landmarks)) @ HAT_NORMAL
+    near = smoothstep(above, -0.025, 0.0)
+    if worn == "crown":
+        near = near * (1 - smoothstep(above, 0.07, 0.12))
+    limit = UNDER_HAT if worn == "hat" else UNDER_CROWN
+    height = bare.heights(part.vertices)
+    # what is higher keeps a hundredth, so that layers stay in their order
+    pressed = np.where(height > limit, limit + 0.01 * (height - limit), height)
+    part.vertices[:] = bare.lifted(part.vertices, height + near * (pressed - height))
+
+
+def _spread(points: Array, candidates: NDArray, count: int) -> NDArray:
+    """Indices of `count` candidates, each the farthest from those before."""
+    chosen = [int(candidates[0])]
+    nearest = np.full(len(candidates), np.inf)
+    for _ in range(count - 1):
+        nearest = np.minimum(nearest, ((points[candidates] - points[chosen[-1]]) ** 2).sum(1))
+        chosen.append(int(candidates[nearest.argmax()]))
+    return np.array(chosen)

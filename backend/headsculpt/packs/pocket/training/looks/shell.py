@@ -17,7 +17,7 @@ class HairShell:
     """
 
     AROUND, ABOVE, BELOW = 180, 46, 50
-    LOWEST = -0.46  # head units; longer hair ends above
+    LOWEST = -0.50  # head units; longer hair ends above
 
     def __init__(self, vertices: Array, triangles: NDArray[np.int32], anatomy: Anatomy) -> None:
         skull = vertices[vertices[:, 1] > anatomy.eye]
@@ -74,3 +74,49 @@ class HairShell:
         widest = radius[self.ABOVE - 4 : self.ABOVE + 10].max(0)
         below = smoothstep(self.center[1] - y, 0.0, 0.12)
         return (below * np.maximum(0, widest * (1 + 0.05 * below) - radius)).reshape(-1).astype(np.float32)
+
+
+class Scalp:
+    """The shell on one sitter: what locks grow over. All points and heights in head space.
+
+    anchors: [N, 3]; height: [N], how far the shell's own hair stands off, over which locks lie; 0 for the bare skin.
+    """
+
+    def __init__(self, shell: HairShell, anchors: Array, height: Array | None = None) -> None:
+        self.shell = shell
+        rows = shell.ABOVE + shell.BELOW
+        radius = np.linalg.norm(anchors - shell.origin, axis=1) + (0 if height is None else height)
+        self.radius = radius.reshape(rows, shell.AROUND).astype(np.float32)
+
+    def outwards(self, points: Array) -> Array:
+        """[N, 3], unit, away from the shell's axis."""
+        offset = points - self.shell.center
+        offset = offset * np.where(offset[:, 1:2] < 0, [1, 0, 1], [1, 1, 1])
+        return (offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-6)).astype(np.float32)
+
+    def heights(self, points: Array) -> Array:
+        """[N], how far points are outside of the scalp, along the shell's rays."""
+        return self._distance(points) - self._surface(points)
+
+    def lifted(self, points: Array, height: Array) -> Array:
+        """Points moved along their rays to a height [N] over the scalp."""
+        move = height + self._surface(points) - self._distance(points)
+        return points + self.outwards(points) * move[:, None]
+
+    def _distance(self, points: Array) -> Array:
+        offset = points - self.shell.center
+        return np.linalg.norm(offset * np.where(offset[:, 1:2] < 0, [1, 0, 1], [1, 1, 1]), axis=1)
+
+    def _surface(self, points: Array) -> Array:
+        """[N], the scalp's distance from the axis on the points' rays, bilinear between the shell's vertices."""
+        shell, offset = self.shell, points - self.shell.center
+        tilt = np.arctan2(np.hypot(offset[:, 0], offset[:, 2]), offset[:, 1])
+        above = (tilt - 0.01) / (np.pi / 2 - 0.01) * (shell.ABOVE - 1)
+        below = shell.ABOVE - 1 - offset[:, 1] / (shell.center[1] - shell.LOWEST) * shell.BELOW
+        row = np.where(offset[:, 1] < 0, below, above).clip(0, len(self.radius) - 1.001)
+        column = np.arctan2(offset[:, 0], offset[:, 2]) / (2 * np.pi) * shell.AROUND % shell.AROUND
+        top, left = row.astype(int), column.astype(int) % shell.AROUND
+        right, down, across = (left + 1) % shell.AROUND, row - top, column - left
+        upper = self.radius[top, left] * (1 - across) + self.radius[top, right] * across
+        lower = self.radius[top + 1, left] * (1 - across) + self.radius[top + 1, right] * across
+        return upper * (1 - down) + lower * down
