@@ -59,6 +59,20 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--docs", type=Path, help="a checkout's docs folder, to bring its page up to date")
         _add_run_options(command)
 
+    judge = commands.add_parser("judge", help="read finished heads: what was asked beside what is there")
+    judge.set_defaults(command=_judge)
+    judge.add_argument("files", type=Path, nargs="+", metavar="FILE", help="head.glb of generate; gets JSON beside it")
+    judge.add_argument("--prompt", required=True, help="what the heads were to show")
+    judge.add_argument("--head", type=Path, help="the mesh file that they grew from (default: the built-in head)")
+
+    evaluate = commands.add_parser("evaluate", help="make heads from a list of prompts, and measure what is there")
+    evaluate.set_defaults(command=_evaluate)
+    evaluate.add_argument("file", type=Path, help="TOML or CSV: prompts and seeds")
+    evaluate.add_argument("--out", type=Path, required=True, help="folder; what is done there is not done again")
+    evaluate.add_argument("--only", nargs="+", default=(), metavar="NAME", help="make only these (default: all)")
+    evaluate.add_argument("--docs", type=Path, help="a checkout's docs folder, to bring its quality.md up to date")
+    _add_machine_options(evaluate)
+
     worker = commands.add_parser("worker", help="serve Blender on standard input and output")
     worker.set_defaults(command=_worker)
 
@@ -73,6 +87,10 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="same seed, same head (default 0)")
     parser.add_argument("--preset", default="preview", help="preview, standard or paper (default preview)")
+    _add_machine_options(parser)
+
+
+def _add_machine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pack", type=Path, help="folder of a model pack (default: the built-in pocket pack)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores but one)")
 
@@ -115,6 +133,40 @@ def _controls(options: argparse.Namespace) -> None:
     from headsculpt.evaluation.controls import ASKED, run_controls
 
     for path in run_controls(options.out, _template(options, ASKED.prompt), _ProgressLine(), options.docs):
+        print(path)
+
+
+def _judge(options: argparse.Namespace) -> None:
+    from headsculpt.evaluation.judge.reading import load_judge
+    from headsculpt.evaluation.judgement import judge_file, report_lines
+    from headsculpt.head.builtin import load_builtin
+    from headsculpt.head.files import read_vertices
+    from headsculpt.head.model import Head
+    from headsculpt.jobs.generate import POCKET
+    from headsculpt.packs.spec import read_description
+
+    model = load_builtin()
+    head = Head.from_vertices(model, model.vertices if options.head is None else read_vertices(options.head))
+    synonyms = read_description(POCKET)["synonyms"]
+    for path in options.files:
+        judgement, written = judge_file(path, options.prompt, synonyms, head, load_judge())
+        print(path, *report_lines(judgement), *written, sep="\n")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from headsculpt.evaluation.evaluate import run_evaluation
+    from headsculpt.evaluation.plan import read_plan
+    from headsculpt.jobs.request import GenerateRequest
+
+    plan = read_plan(options.file)
+    template = GenerateRequest(
+        prompt=plan.orders[0].example.prompt,
+        preset=plan.preset,
+        pack=options.pack,
+        threads=options.threads,
+        preview_seconds=0,
+    )
+    for path in run_evaluation(plan, options.out, template, _ProgressLine(), options.only, options.docs):
         print(path)
 
 

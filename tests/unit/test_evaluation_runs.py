@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from evaluation_stand_ins import Engine, export, new_judge
 from PIL import Image
-from shapes import icosphere
 from tiny_pack import make_tiny_pack
 
 from headsculpt.errors import UserError
@@ -22,15 +20,8 @@ from headsculpt.evaluation import pages, runs
 from headsculpt.evaluation.controls import CONTROLS, run_controls
 from headsculpt.evaluation.examples import EXAMPLES
 from headsculpt.evaluation.showcase import run_showcase
-from headsculpt.finish.finish import finish
-from headsculpt.finish.gltf import glb, png
-from headsculpt.head.builtin import load_builtin
-from headsculpt.head.model import Head
-from headsculpt.jobs.events import GenerateResult
 from headsculpt.jobs.request import GenerateRequest
-from headsculpt.mesh import TexturedMesh
 from headsculpt.packs.pack import Pack, load_pack
-from headsculpt.packs.pocket.training.looks import SKINS
 from headsculpt.stages.presets import PRESETS
 
 FIRST, SECOND = (example.name for example in EXAMPLES[:2])
@@ -47,55 +38,10 @@ def template(pack: Path) -> GenerateRequest:
     return GenerateRequest("green skin", seed=5, pack=pack, threads=1)
 
 
-@lru_cache(maxsize=1)
-def white_ball() -> TexturedMesh:
-    """A ball a little larger than a skull, in the built-in head's own coordinates."""
-    model = load_builtin()
-    space = Head.from_vertices(model, model.vertices).space
-    mesh = finish(icosphere(3), np.ones_like, 600, 64)
-    return replace(mesh, vertices=space.from_head(1.1 * mesh.vertices))
-
-
-def ball(color: tuple[float, float, float]) -> TexturedMesh:
-    mesh = white_ball()
-    return replace(mesh, base_color=np.full_like(mesh.base_color, np.round(255 * np.array(color))))
-
-
-class Engine:
-    """Stands for run_generate: balls of the colour that the prompt names, or grey ones from an unknown U-Net."""
-
-    def __init__(self) -> None:
-        self.prompts: list[str] = []
-
-    def __call__(self, request: GenerateRequest, emit: object, control: object, pack: Pack | None) -> GenerateResult:
-        self.prompts.append(request.prompt)
-        named = [color for word, color in SKINS.items() if f"{word} skin" in request.prompt]
-        report = {
-            "prompt": request.prompt,
-            "negative_prompt": request.negative_prompt,
-            "read_as": request.prompt,
-            "unknown_words": [],
-            "seed": request.seed,
-            "preset": request.preset,
-            "steps": {"coarse": 1, "fine": 1},
-            "seconds": {"Growing": 2.0, "Refining": 1.0},
-            "settings": asdict(PRESETS[request.preset]),
-        }
-        return GenerateResult(ball(named[0] if pack is None else (0.5, 0.5, 0.5)), report)
-
-
 @pytest.fixture(autouse=True)
-def light_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files in an export's order, with a small turntable: the real one is tested with the finish."""
-
-    def export(mesh: TexturedMesh, report: dict[str, Any], folder: Path) -> None:
-        (folder / "head.glb").write_bytes(glb(mesh, "head", {}))
-        sheet = np.full((128, 8, 64, 3), 200, np.uint8)  # two rows of eight views: a bar that is lighter in each
-        sheet[8:, :, 28:40] = 20 * np.arange(8, dtype=np.uint8)[:, None, None]
-        (folder / "turntable.png").write_bytes(png(sheet.reshape(128, 512, 3)))
-        (folder / "report.json").write_text(json.dumps(report))
-
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "export_head", export)
+    monkeypatch.setattr(runs, "load_judge", new_judge)
 
 
 def test_the_showcase_does_nothing_twice(tmp_path: Path, template: GenerateRequest) -> None:
@@ -148,9 +94,13 @@ def test_what_the_showcase_writes(tmp_path: Path, template: GenerateRequest) -> 
     assert "old" not in page
     (row,) = [line for line in page.splitlines() if line.startswith(f"| {FIRST} |")]
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
-    assert cells[1].startswith("green 0.") and "nearer" not in cells[1]
-    assert cells[2].startswith("red ") and cells[2].endswith("(nearer to green)")
-    assert cells[4] == f"{data[0]['found']['standoff']:.1%} (≥ 5%)" and cells[-1] == "3"
+    assert cells[2].startswith("green 0.") and "nearer" not in cells[2]
+    assert cells[3].startswith("red ") and cells[3].endswith("(nearer to green)")
+    assert cells[5] == f"{data[0]['found']['standoff']:.1%} (≥ 5%)" and cells[-1] == "3"
+    asked, attributes = data[0]["asked"], data[0]["found"]["attributes"]
+    assert asked["expression"] == "angry" and asked["sex"] == "man" and len(asked) == 6
+    assert cells[1].startswith(f"{sum(attributes[name] == value for name, value in asked.items())} of 6")
+    assert cells[7] == ("yes" if data[0]["found"]["second_face"]["two_faced"] else "no")
     picture = Image.open(docs / "pictures" / f"{FIRST}.jpg")
     assert picture.size == (4 * (16 + 2 * 8), 128)  # the bar is at most 8 pixels off the middle; then a rim
     middle = np.asarray(picture)[32, 16::32, 0].astype(int)

@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headsculpt.errors import UserError
-from headsculpt.evaluation.judge import AT_LEAST, AT_MOST, ColorFinding
+from headsculpt.evaluation.findings import AT_LEAST, AT_MOST
+from headsculpt.evaluation.judgement import color_words, missed, share_kept
 from headsculpt.evaluation.runs import Outcome
 from headsculpt.finish.files import check_writable, write_whole
 from headsculpt.finish.turntable import VIEWS
 
 ANGLES = (0, 45, 90, 180)
 """The views that a picture shows: front, three-quarter, side, back."""
+SIDES = (0, 90, 180)
+"""What a strip shows of each head."""
 
 
 def head_picture(folder: Path) -> Image.Image:
@@ -39,11 +42,31 @@ def rows_picture(folders: Sequence[Path], height: int = 200) -> Image.Image:
     return Image.fromarray(np.concatenate(rows))
 
 
-def _views(folder: Path) -> NDArray[np.uint8]:
-    """A turntable's pictures from ANGLES, [4, 2 · S, S, 3]: colour in the upper half, normals in the lower."""
+def strip_picture(folders: Sequence[Path], height: int = 180) -> Image.Image:
+    """Several heads in one row, each in colour from its SIDES."""
+    views = np.concatenate([_views(folder, SIDES) for folder in folders])
+    strip = np.concatenate(list(_trimmed(views)[:, : views.shape[1] // 2]), axis=1)
+    size = round(strip.shape[1] * height / strip.shape[0]), height
+    return Image.fromarray(strip).resize(size, Image.Resampling.LANCZOS)
+
+
+def stacked(strips: Sequence[Image.Image]) -> Image.Image:
+    """Pictures below each other, left-aligned on grey."""
+    sheet = Image.new(
+        "RGB", (max(strip.width for strip in strips), sum(strip.height for strip in strips)), (158, 158, 160)
+    )
+    top = 0
+    for strip in strips:
+        sheet.paste(strip, (0, top))
+        top += strip.height
+    return sheet
+
+
+def _views(folder: Path, angles: Sequence[int] = ANGLES) -> NDArray[np.uint8]:
+    """A turntable's pictures [N, 2 · S, S, 3]: colour in the upper half, normals in the lower."""
     turntable = np.asarray(Image.open(folder / "turntable.png").convert("RGB"))
     around = np.split(turntable, VIEWS, axis=1)
-    return np.stack([around[angle * VIEWS // 360] for angle in ANGLES])
+    return np.stack([around[angle * VIEWS // 360] for angle in angles])
 
 
 def _trimmed(views: NDArray[np.uint8], rim: int = 8) -> NDArray[np.uint8]:
@@ -65,36 +88,51 @@ def write_picture(image: Image.Image, path: Path) -> Path:
 def table(outcomes: Sequence[Outcome], titles: Sequence[str]) -> str:
     """A Markdown table of what was asked for beside what was found; a row for each of the outcomes."""
     lines = [
-        "| | skin | hair | beard | stands off the head | over the scalp | seconds |",
-        "|---|---|---|---|---|---|---|",
+        "| | asked and there | skin | hair | beard | stands off the head | over the scalp | second face | seconds |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for outcome, title in zip(outcomes, titles, strict=True):
-        colors = outcome.findings.colors
+        findings = outcome.judgement.findings
+        bald = "scalp" in findings.colors
         cells = [
             title,
-            color_cell(colors["skin"]),
-            color_cell(colors["hair"]) if "hair" in colors else f"none; scalp {color_cell(colors['scalp'])}",
-            color_cell(colors["beard"]) if "beard" in colors else "",
+            attributes_cell(outcome),
+            color_cell(outcome, "skin"),
+            f"none; scalp {color_cell(outcome, 'scalp')}" if bald else color_cell(outcome, "hair"),
+            color_cell(outcome, "beard"),
             standoff_cell(outcome),
-            f"{outcome.findings.thickness:.1%}",
+            f"{findings.thickness:.1%}",
+            second_face_cell(outcome),
             f"{outcome.seconds:.0f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def color_cell(finding: ColorFinding) -> str:
-    """The word that was asked for, the difference from it, and which word is nearer if one is."""
-    nearer = "" if finding.nearest == finding.asked else f" (nearer to {finding.nearest})"
-    return f"{finding.asked} {finding.difference:.1f}{nearer}"
+def attributes_cell(outcome: Outcome) -> str:
+    """How many, and what is missing."""
+    kept, count = share_kept([outcome.judgement])
+    return f"{kept} of {count}" + (f"; not {wrong}" if (wrong := missed(outcome.judgement)) else "")
+
+
+def color_cell(outcome: Outcome, region: str) -> str:
+    """Empty where nothing was asked."""
+    colors = outcome.judgement.findings.colors
+    return color_words(colors[region]) if region in colors else ""
+
+
+def second_face_cell(outcome: Outcome) -> str:
+    face = outcome.judgement.second_face
+    return "yes" if face.two_faced else "no"
 
 
 def standoff_cell(outcome: Outcome) -> str:
     """The share, and what the style asks of it."""
-    style, share = outcome.example.style, f"{outcome.findings.standoff:.1%}"
+    judgement = outcome.judgement
+    style, share = judgement.asked.get("style", ""), f"{judgement.findings.standoff:.1%}"
     wanted = f"≥ {AT_LEAST[style]:.0%}" if style in AT_LEAST else f"≤ {AT_MOST[style]:.1%}" if style in AT_MOST else ""
-    missed = "" if outcome.findings.standoff_kept else ": missed"
-    return f"{share} ({wanted}{missed})" if wanted else share
+    fault = "" if judgement.findings.standoff_kept else ": missed"
+    return f"{share} ({wanted}{fault})" if wanted else share
 
 
 def write_data(outcomes: Sequence[Outcome], path: Path) -> Path:

@@ -5,22 +5,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from headsculpt.evaluation.asked import asked
 from headsculpt.evaluation.examples import Example
-from headsculpt.evaluation.judge import Findings, judge
+from headsculpt.evaluation.judge.reading import load_judge
+from headsculpt.evaluation.judgement import Judgement, judge_head
 from headsculpt.finish.export import export_head
 from headsculpt.finish.files import check_writable
 from headsculpt.finish.gltf import read_glb
 from headsculpt.jobs.events import Event, GenerateResult, JobControl, Notice
 from headsculpt.jobs.generate import POCKET, chosen_head, run_generate
 from headsculpt.jobs.request import GenerateRequest
+from headsculpt.mesh import TexturedMesh
 from headsculpt.packs.pack import Pack, load_pack
+from headsculpt.packs.spec import read_description
 from headsculpt.stages.presets import PRESETS
 
 Generate = Callable[[GenerateRequest, Callable[[Event], None], JobControl, Pack | None], GenerateResult]
@@ -29,12 +33,12 @@ Emit = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: what was asked, its folder, its report and what was found in its files."""
+    """A finished run: its prompt, its folder, its report and what was found in its files."""
 
     example: Example
     folder: Path
     report: dict[str, Any]
-    findings: Findings
+    judgement: Judgement
 
     @property
     def seconds(self) -> float:
@@ -43,7 +47,8 @@ class Outcome:
     def as_json(self) -> dict[str, Any]:
         kept = ("prompt", "read_as", "unknown_words", "seed", "preset", "steps", "seconds", "model")
         run = {key: self.report[key] for key in kept}
-        return {"name": self.folder.name, **run, "asked": asdict(self.example), "found": self.findings.as_json()}
+        judgement = self.judgement
+        return {"name": self.folder.name, **run, "asked": judgement.asked, "found": judgement.as_json()}
 
 
 def make(
@@ -65,11 +70,22 @@ def make(
 
 
 def examine(example: Example, request: GenerateRequest, folder: Path, report: dict[str, Any]) -> Outcome:
-    """Judges the exported file itself."""
+    """Judges the exported file itself, by what the example's prompt asks for."""
     head = chosen_head(request)
+    wanted = asked(example.prompt, synonyms(request))
+    return Outcome(example, folder, report, judge_head(exported(request, folder), head, wanted, load_judge()))
+
+
+def exported(request: GenerateRequest, folder: Path) -> TexturedMesh:
+    """The head in a folder, in head space."""
     mesh = read_glb(folder / "head.glb")
-    mesh = replace(mesh, vertices=head.space.to_head(mesh.vertices))
-    return Outcome(example, folder, report, judge(mesh, head, example))
+    return replace(mesh, vertices=chosen_head(request).space.to_head(mesh.vertices))
+
+
+def synonyms(request: GenerateRequest) -> Mapping[str, str]:
+    """Of the request's pack."""
+    known: Mapping[str, str] = read_description(request.pack or POCKET).get("synonyms", {})
+    return known
 
 
 def finished(folder: Path, request: GenerateRequest, random_unet: bool = False) -> dict[str, Any] | None:

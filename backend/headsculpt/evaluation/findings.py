@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a head was asked to show beside what it shows."""
+"""Colours and shape of a head's regions beside what was asked: measured, with no network in between."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from headsculpt.evaluation.attributes import FULL_BEARDS
 from headsculpt.evaluation.colors import difference, lab
-from headsculpt.evaluation.examples import Example
 from headsculpt.evaluation.regions import region_color, standoff, thickness
 from headsculpt.head.model import Head
 from headsculpt.mesh import TexturedMesh
@@ -44,24 +44,31 @@ class Findings:
     standoff: float
     thickness: float
     standoff_kept: bool
-    """Whether the standoff is what the style asks for; of short hair nothing is asked."""
+    """Whether the standoff is what the style asks for; of short hair, or where something is worn, nothing is asked."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def judge(mesh: TexturedMesh, head: Head, asked: Example) -> Findings:
-    """Measures a finished head, in head space, beside the chosen one. A bald head's scalp is to show skin."""
-    colors = {"skin": _color(mesh, head, "skin", asked.skin, SKINS)}
-    if asked.hair is None:
-        colors["scalp"] = _color(mesh, head, "scalp", asked.skin, SKINS)
-    else:
-        where = "ridge" if asked.style == "mohawk" else "scalp"
-        colors["hair"] = _color(mesh, head, where, asked.hair, HAIR_COLORS)
-    if asked.beard is not None:
-        colors["beard"] = _color(mesh, head, "beard", asked.beard, HAIR_COLORS)
+def measure(mesh: TexturedMesh, head: Head, asked: Mapping[str, str]) -> Findings:
+    """Measures a finished head, in head space, beside the chosen one.
+
+    asked: attribute → value, as `asked.asked` reads a prompt. A bald head's scalp is to show skin. What paint or a hat
+    covers is not measured.
+    """
+    style, worn = asked.get("style", ""), asked.get("headwear", "")
+    colors = {}
+    if "skin" in asked and not asked.get("paint"):
+        colors["skin"] = _color(mesh, head, "skin", asked["skin"], SKINS)
+        if style == "bald" and not worn:
+            colors["scalp"] = _color(mesh, head, "scalp", asked["skin"], SKINS)
+    if "hair" in asked:
+        if style and style != "bald" and worn != "hat":
+            colors["hair"] = _color(mesh, head, "ridge" if style == "mohawk" else "scalp", asked["hair"], HAIR_COLORS)
+        if asked.get("beard") in FULL_BEARDS:
+            colors["beard"] = _color(mesh, head, "beard", asked["hair"], HAIR_COLORS)
     off = standoff(mesh, head)
-    kept = AT_LEAST.get(asked.style, 0.0) <= off <= AT_MOST.get(asked.style, float("inf"))
+    kept = bool(worn) or AT_LEAST.get(style, 0.0) <= off <= AT_MOST.get(style, float("inf"))
     return Findings(colors, round(off, 4), round(thickness(mesh, head), 4), kept)
 
 
