@@ -15,7 +15,7 @@ from .eyes import Eyes
 from .words import HUMAN_SKINS, LIPSTICKS, SKINS
 
 ROSY = np.array([0.95, 0.40, 0.45], np.float32)
-TEETH, GUMS, TONGUE, MOUTH = (0.93, 0.90, 0.84), (0.70, 0.30, 0.30), (0.72, 0.30, 0.31), (0.28, 0.07, 0.07)
+TEETH, GUMS, TONGUE, MOUTH = (0.93, 0.90, 0.84), (0.70, 0.30, 0.30), (0.72, 0.30, 0.31), (0.22, 0.05, 0.05)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,10 @@ class Skin:
         teeth = np.array(TEETH) * ([0.80, 0.74, 0.50] if rotten else 1)
         for name, color in (("teeth", teeth), ("gums", np.array(GUMS)), ("tongue", np.array(TONGUE))):
             if (mask := masks.get(name)) is not None:
-                sitter.colors[mask > 0.5] = MOUTH + light * (color - MOUTH)
+                inside = mask > 0.5
+                z = self.body.rest[inside, 2]
+                lit = light * smoothstep(z, z.max() - 0.065, z.max() - 0.018)[:, None]  # the back of the mouth is dark
+                sitter.colors[inside] = MOUTH + lit * (color - MOUTH)
 
     def _freckle(self, sitter: Sitter, rng: np.random.Generator) -> None:
         """Dots on nose and cheeks; larger spots over brow and skull on a skin that is no human's."""
