@@ -17,6 +17,7 @@ HORN_COLORS = (
     ((0.50, 0.08, 0.06), (0.16, 0.05, 0.05)),
     ((0.45, 0.34, 0.24), (0.15, 0.11, 0.09)),
 )
+MOST_HAIR = 0.13
 UNDER_HAT = 0.030  # room for flattened hair, head units
 
 
@@ -121,8 +122,21 @@ class Hatter:
         color = (dark + t[:, None] * (light - dark)) * (0.62 + 0.45 * ridge + 0.35 * smoothstep(t, 0.7, 0.95))[:, None]
         aside = np.array([1.0, 0, 0]) if kind == "ram" else np.array([0, 0, 1.0])
         for side, root in zip((-1, 1), self.roots[kind], strict=True):
-            placed = sitter.coarse[root] + path * [side, 1, 1]
+            placed = _out_of_hair(sitter, sitter.coarse[root]) + path * [side, 1, 1]
             sitter.parts.append(tube(placed, radius, color, aside, sides=12))
+
+
+def _out_of_hair(sitter: Sitter, root: Array) -> Array:
+    """Where a horn leaves the hair above its root, so that it is seen; at most MOST_HAIR out of the skull."""
+    if not sitter.parts:
+        return root
+    offset = np.concatenate([part.vertices[part.triangles[::3, 0]] for part in sitter.parts]) - root
+    outward = root - np.array([0, 0.05, -0.02])
+    outward /= np.linalg.norm(outward)
+    along = offset @ outward
+    beside = np.linalg.norm(offset - along[:, None] * outward, axis=1)
+    depth = along[(beside < 0.045) & (along > 0)]
+    return root if not len(depth) else root + min(0.8 * float(depth.max()), MOST_HAIR) * outward
 
 
 def _horn(kind: str, size: float) -> tuple[Array, Array]:

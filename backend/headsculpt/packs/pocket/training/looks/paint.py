@@ -7,6 +7,7 @@ import numpy as np
 
 from ..noise import value_noise
 from .anatomy import Array, Body, Sitter, blend, smoothstep
+from .forms import ball
 
 WHITE, BLACK, RED = (0.95, 0.95, 0.94), (0.05, 0.045, 0.05), (0.86, 0.06, 0.08)
 BONE, ORANGE, PINK = (0.93, 0.92, 0.86), (0.95, 0.52, 0.10), (0.85, 0.42, 0.42)
@@ -38,6 +39,9 @@ class FacePaint:
         painted = sitter.colors[self.face]
         blend(painted, self.cover, colors * grain[:, None])
         sitter.colors[self.face] = painted
+        if sitter.look.paint == "clown" and rng.random() < 0.6:
+            size = rng.uniform(0.034, 0.044)
+            sitter.parts.append(ball(sitter.landmarks[1] + np.array([0, 0, 0.3 * size]), size, np.array(RED), 17, 24))
 
     def _clown(self, colors: Array, wobble: Array, rng: np.random.Generator) -> None:
         colors[:] = WHITE
