@@ -113,7 +113,7 @@ def curly(ground: Ground, rng: np.random.Generator) -> Cut:
     lowest = ground.anatomy.brow + 0.075
     spines = trimmed(spines, _falls_free(spines, edge, bottom, rng) & _off_the_face(ground, spines, lowest, GONE))
     swing = rng.uniform(0.014, 0.022, len(roots))
-    spines = waved(scalp, spines, swing, rng.uniform(0.075, 0.10), rng.uniform(0, 6.3, len(roots)), 0.8)
+    spines = waved(scalp.outwards, spines, swing, rng.uniform(0.075, 0.10), rng.uniform(0, 6.3, len(roots)), 0.8)
     cut.locks.append(_locks(spines, rng, (0.018, 0.025), (0.017, 0.023), taper(0.7, 0.35, 0.4), 0.14))
     return cut
 
@@ -207,7 +207,7 @@ def _falling(
     spines = trimmed(spines, _falls_free(spines, edge, bottom - ragged * rng.uniform(-0.5, 1, (len(roots), 1)), rng))
     if swing:
         lap = rng.uniform(0.13, 0.20)
-        spines = waved(scalp, spines, np.full(len(roots), swing), lap, rng.normal(0, 0.7, len(roots)), 0.5)
+        spines = waved(scalp.outwards, spines, np.full(len(roots), swing), lap, rng.normal(0, 0.7, len(roots)), 0.5)
     law = taper(0.5, 0.14, 0.6) if ragged > 0.03 else taper(0.5, 0.6, 0.6)
     cut.locks.append(_locks(spines, rng, (0.018, 0.030), (0.010, 0.016), law))
     return cut

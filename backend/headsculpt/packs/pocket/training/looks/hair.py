@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .....mesh import Mesh
 from ..noise import fractal_noise, value_noise
 from .anatomy import HAT_NORMAL, Array, Body, Sitter, blend, hat_line, smoothstep
 from .cuts import Cut, Ground, afro, bob, curly, long, mohawk, short
-from .locks import woven
+from .locks import spread, woven
 from .shell import HairShell, Scalp
 from .tails import bun, ponytail
 
@@ -38,7 +37,7 @@ class Hairdresser:
         self.shell = HairShell(body.coarse, triangles[skin_only[triangles].all(1)], self.anatomy)
         self.scalp = np.where(body.masks["skin"] > 0.5, self.anatomy.scalp_field(body.rest), -1).astype(np.float32)
         self.shell_scalp = self.anatomy.scalp_field(self.shell.rest)
-        self.roots = _spread(self.shell.rest, np.flatnonzero(self.shell_scalp > 0.012), 200)
+        self.roots = spread(self.shell.rest, np.flatnonzero(self.shell_scalp > 0.012), 200)
 
     def dress(self, sitter: Sitter) -> None:
         """Gives the sitter the hair of its look: roots on the skin, the shell, and locks as parts."""
@@ -49,7 +48,7 @@ class Hairdresser:
         ground = self._ground(sitter, recession)
         cut = CUTS[sitter.look.style](ground, np.random.default_rng([sitter.look.seed, 7]))
         bare = Scalp(self.shell, ground.anchors)
-        parts = [self._shell(sitter, ground, cut)] + [woven(bare, locks, sitter.hair) for locks in cut.locks]
+        parts = [self._shell(sitter, ground, cut)] + [woven(bare.outwards, locks, sitter.hair) for locks in cut.locks]
         for part in parts:
             _press(part, bare, sitter)
         sitter.parts += parts
@@ -117,13 +116,3 @@ def _press(part: Mesh, bare: Scalp, sitter: Sitter) -> None:
     # what is higher keeps a hundredth, so that layers stay in their order
     pressed = np.where(height > limit, limit + 0.01 * (height - limit), height)
     part.vertices[:] = bare.lifted(part.vertices, height + near * (pressed - height))
-
-
-def _spread(points: Array, candidates: NDArray, count: int) -> NDArray:
-    """Indices of `count` candidates, each the farthest from those before."""
-    chosen = [int(candidates[0])]
-    nearest = np.full(len(candidates), np.inf)
-    for _ in range(count - 1):
-        nearest = np.minimum(nearest, ((points[candidates] - points[chosen[-1]]) ** 2).sum(1))
-        chosen.append(int(candidates[nearest.argmax()]))
-    return np.array(chosen)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .....mesh import Mesh
 from .anatomy import Array, smoothstep
@@ -14,7 +15,7 @@ from .forms import grid_triangles
 from .shell import Scalp
 
 STEPS, SIDES = 10, 8
-Flow = Callable[[Array], Array]  # where hair at points [L, 3] wants to go, [L, 3] of any length
+Flow = Callable[[Array], Array]  # a direction [L, 3] of any length at points [L, 3]: where hair there wants to go
 
 
 @dataclass
@@ -28,6 +29,16 @@ class Locks:
 
     def __getitem__(self, chosen: Array) -> Locks:
         return Locks(self.spines[chosen], self.width[chosen], self.thickness[chosen], self.shade[chosen])
+
+
+def spread(points: Array, candidates: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """Indices of `count` candidates, each the farthest from those before."""
+    chosen = [int(candidates[0])]
+    nearest = np.full(len(candidates), np.inf)
+    for _ in range(count - 1):
+        nearest = np.minimum(nearest, ((points[candidates] - points[chosen[-1]]) ** 2).sum(1))
+        chosen.append(int(candidates[nearest.argmax()]))
+    return np.array(chosen)
 
 
 def grow(scalp: Scalp, roots: Array, flow: Flow, length: Array, lift: Array, jitter: Array) -> Array:
@@ -47,12 +58,15 @@ def grow(scalp: Scalp, roots: Array, flow: Flow, length: Array, lift: Array, jit
     return np.stack(spines, 1).astype(np.float32)
 
 
-def waved(scalp: Scalp, spines: Array, swing: Array, length: float, phase: Array, curl: float = 0.0) -> Array:
-    """Spines that swing sideways by `swing` [L] once every `length` head units; `curl` turns that into a helix."""
+def waved(outwards: Flow, spines: Array, swing: Array, length: float, phase: Array, curl: float = 0.0) -> Array:
+    """Spines that swing sideways by `swing` [L] once every `length` head units; `curl` turns that into a helix.
+
+    outwards: away from the head, unit.
+    """
     steps = np.linalg.norm(np.diff(spines, axis=1), axis=2)
     along = np.concatenate([np.zeros((len(spines), 1)), np.cumsum(steps, 1)], 1)
     turn = 2 * np.pi * along / length + phase[:, None]
-    side, out = _frames(scalp, spines)
+    side, out = _frames(outwards, spines)
     grown = swing[:, None] * smoothstep(along, 0.0, 0.08)
     return spines + side * (grown * np.sin(turn))[..., None] + out * (curl * grown * np.cos(turn))[..., None]
 
@@ -76,9 +90,9 @@ def taper(root: float = 0.55, tip: float = 0.12, belly: float = 0.4) -> Array:
     return np.where(at < belly, rise, fall).astype(np.float32)
 
 
-def woven(scalp: Scalp, locks: Locks, color: Array) -> Mesh:
+def woven(outwards: Flow, locks: Locks, color: Array) -> Mesh:
     """The mesh of locks in a colour [3]: dark at the roots and below, light along the back, grooved along the hairs."""
-    side, out = _frames(scalp, locks.spines)
+    side, out = _frames(outwards, locks.spines)
     turn = np.linspace(0, 2 * np.pi, SIDES, endpoint=False)
     groove = 1 + 0.16 * np.cos(turn * SIDES / 2)
     ring = (locks.width[..., None] * np.cos(turn) * groove)[..., None] * side[:, :, None]
@@ -99,10 +113,10 @@ def woven(scalp: Scalp, locks: Locks, color: Array) -> Mesh:
     )
 
 
-def _frames(scalp: Scalp, spines: Array) -> tuple[Array, Array]:
+def _frames(outwards: Flow, spines: Array) -> tuple[Array, Array]:
     """Sideways and outwards [L, STEPS, 3] at every point of spines."""
     along = _unit(np.gradient(spines, axis=1))
-    out = scalp.outwards(spines.reshape(-1, 3)).reshape(spines.shape)
+    out = outwards(spines.reshape(-1, 3)).reshape(spines.shape)
     out = _unit(_tangent(out, along) + 1e-4 * np.array([0.3, 0.5, 0.8]))
     return np.cross(along, out), out
 

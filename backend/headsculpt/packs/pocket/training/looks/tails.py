@@ -14,17 +14,15 @@ from .shell import Scalp
 
 def ponytail(ground: Ground, rng: np.random.Generator) -> Cut:
     """A tail from the crown, the back of the head or one side."""
-    kinds = ["low"] if ground.covered else ["high", "high", "back", "side"]
-    kind = str(rng.choice(kinds))
-    side = float(rng.choice([-1, 1])) if kind == "side" else 0.0
-    tie = {
-        "high": [0, 0.27, -0.22],
-        "back": [0, 0.12, -0.33],
-        "side": [0.20 * side, 0.15, -0.20],
-        "low": [0, -0.08, -0.31],
-    }
-    cut, knot = _combed(ground, np.array(tie[kind]), rng)
-    out = {"high": [0, 0.55, -1.0], "back": [0, 0.1, -1], "side": [1.0 * side, 0.35, -0.6], "low": [0, 0, -1]}[kind]
+    kind = "low" if ground.covered else str(rng.choice(["high", "high", "back", "side"]))
+    side = float(rng.choice([-1, 1]))
+    tie, out = {
+        "high": ([0, 0.27, -0.22], [0, 0.55, -1]),
+        "back": ([0, 0.12, -0.33], [0, 0.1, -1]),
+        "side": ([0.20 * side, 0.15, -0.20], [side, 0.35, -0.6]),
+        "low": ([0, -0.10, -0.31], [0, 0, -1]),
+    }[kind]
+    cut, knot = _combed(ground, np.array(tie, float), rng)
     cut.locks.append(_tail(knot, np.array(out), rng.uniform(-0.42, -0.30), rng))
     cut.locks.append(_ring(knot, np.array(out), 0.042, 0.014, np.array([1]) * 0.55))
     return cut
@@ -32,7 +30,7 @@ def ponytail(ground: Ground, rng: np.random.Generator) -> Cut:
 
 def bun(ground: Ground, rng: np.random.Generator) -> Cut:
     """A ball of wound hair on top or at the back of the crown."""
-    places = [[0, -0.02, -0.33]] if ground.covered else [[0, 0.33, -0.06], [0, 0.30, -0.17], [0, 0.24, -0.25]]
+    places = [[0, -0.10, -0.33]] if ground.covered else [[0, 0.33, -0.06], [0, 0.30, -0.17], [0, 0.24, -0.25]]
     cut, knot = _combed(ground, np.array(places[int(rng.integers(len(places)))], float), rng)
     out = knot - ground.shell.center
     out = out / np.linalg.norm(out)

@@ -49,9 +49,7 @@ class Wardrobe:
             self.wrinkles.wear(sitter)
         if look.paint:  # below brows and beard, which stay to be seen
             self.paint.paint(sitter)
-        self.barber.brows(sitter)
-        if look.beard:
-            self.barber.beard(sitter)
+        self.barber.dress(sitter)
         self.hairdresser.dress(sitter)
         if look.headwear:
             self.hatter.dress(sitter)
