@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import igl
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,8 +24,9 @@ from headsculpt.head.model import Head
 from headsculpt.jobs.events import Event, GenerateResult, JobControl, Notice
 from headsculpt.jobs.monitor import JobMonitor
 from headsculpt.jobs.request import GenerateRequest
+from headsculpt.mesh import Mesh
 from headsculpt.packs.pack import Pack, load_pack
-from headsculpt.shape.distance import signed_distance_grid
+from headsculpt.shape.distance import closed_pieces, signed_distance_grid
 from headsculpt.shape.field import RadianceField
 from headsculpt.shape.occupancy import OccupancyGrid
 from headsculpt.stages import coarse, fine
@@ -73,7 +75,10 @@ def run_generate(
         tetrahedra = fine.TetrahedralSurface(surface, preset.fine.resolution, preset.fine.smoothing)
         done["fine"] = 0 if control.stop_requested else refine(tetrahedra, field, studio, preset, monitor)
     with monitor.part("Making textures"):
-        textured = finish(tetrahedra.surface(), color_lookup(field), preset.finish.triangles, preset.finish.texture)
+        kept = preset.finish
+        textured = finish(
+            tetrahedra.surface(), color_lookup(field), kept.triangles, kept.texture, solid_pieces(head), kept.detail
+        )
         control.check()
     report = describe(request, preset, pack, prompt, notices, done, monitor.seconds)
     return GenerateResult(replace(textured, vertices=head.space.from_head(textured.vertices)), report)
@@ -134,6 +139,16 @@ def chosen_head(request: GenerateRequest) -> Head:
     """The request's head, or the built-in one, in head space."""
     model = load_builtin()
     return Head.from_vertices(model, model.vertices if request.head is None else request.head.vertices)
+
+
+def solid_pieces(head: Head) -> list[Mesh]:
+    """What is seen of a head from outside, smooth, as closed pieces: without the sockets behind its eyeballs."""
+    sockets = head.masks.get("eye_sockets", np.zeros(len(head.vertices), np.float32)) > 0.5
+    inside = np.max([head.masks.get(name, sockets) for name in ("teeth", "gums", "tongue")], axis=0) > 0.5
+    seen = ~(sockets | inside)[head.triangles].any(axis=1)
+    used, faces = np.unique(head.triangles[seen], return_inverse=True)  # igl.loop wants no other vertices
+    points, faces = igl.loop(head.vertices[used].astype(np.float64), faces.reshape(-1, 3).astype(np.int64), 1)[:2]
+    return closed_pieces(points, faces)
 
 
 def color_lookup(field: RadianceField) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:

@@ -13,10 +13,13 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
+from headsculpt.mesh import Mesh
+
 FIELD_BOUND = 0.75
 """Half the side of the cube that the field lives in, head space units (crown to chin is 0.6)."""
 
 _EXACT_BAND = 0.06  # distances up to this are exact
+_CUBE = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]])
 _COARSEST = 16  # nodes along a side of the grid that the far field is refined from
 
 
@@ -39,6 +42,37 @@ def signed_distance_grid(
         facing[:] = True
     distance = _unsigned(points, faces[facing], corners[facing], resolution, bound)
     return np.where(outside, distance, -distance)
+
+
+def closed_pieces(vertices: NDArray[np.floating], triangles: NDArray[np.integer]) -> list[Mesh]:
+    """The connected pieces of a mesh, each with its holes capped, from the largest to the smallest."""
+    import igl
+
+    points, faces = _close(*_weld(np.asarray(vertices, np.float64), np.asarray(triangles, np.int64)))
+    piece = igl.facet_components(faces)[1]
+    pieces = []
+    for number in np.argsort(-np.bincount(piece)):
+        used, index = np.unique(faces[piece == number], return_inverse=True)
+        pieces.append(Mesh(points[used].astype(np.float32), index.reshape(-1, 3).astype(np.int32)))
+    return pieces
+
+
+def nodes_near(corners: NDArray[np.float64], band: float, step: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The nodes of a regular grid that lie within `band` of triangles [T, 3, 3], float64 [N, 3], and the cells all of
+    whose eight corners are among them, as numbers of these [C, 8], in marching cubes' order."""
+    low, high = corners.min((0, 1)), corners.max((0, 1))
+    middle, bound = (low + high) / 2, float((high - low).max()) / 2 + band + step
+    size = int(np.ceil(2 * bound / step)) + 1
+    distance = np.full((size,) * 3, np.inf, np.float32)
+    _scatter(np.ascontiguousarray(corners - middle), distance, np.empty(distance.shape, np.int32), band, bound)
+    near = np.isfinite(distance)
+    number = np.full(near.shape, -1, np.int64)
+    nodes = np.argwhere(near)
+    number[near] = np.arange(len(nodes))
+    around = nodes[:, None] + _CUBE
+    inside = (nodes < size - 1).all(axis=1)
+    cells = number[tuple(np.moveaxis(around[inside], -1, 0))]
+    return nodes * (2 * bound / (size - 1)) - bound + middle, cells[(cells >= 0).all(axis=1)]
 
 
 def sample_grid(grid: torch.Tensor, points: torch.Tensor, bound: float = FIELD_BOUND) -> torch.Tensor:

@@ -41,7 +41,7 @@ PREVIEW = Preset(
         views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.36, 0.24)),
         score=ScoreSettings(guidance_scale=5.0, t_min=0.15, t_max=0.8, t_max_end=0.25, target_steps=4),
     ),
-    finish=FinishSettings(triangles=20_000, texture=1024),
+    finish=FinishSettings(triangles=20_000, texture=1024, detail=0.0045),
 )
 """For two CPU cores and the pocket pack: some minutes."""
 

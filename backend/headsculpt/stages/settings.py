@@ -79,6 +79,8 @@ class FinishSettings:
     """Triangles of the result at most."""
     texture: int = 2048
     """Side of the textures in pixels."""
+    detail: float = 0.0035
+    """Side of the cells, in head space units, on which the chosen head's own details are restored (ours)."""
 
 
 @dataclass(frozen=True)
