@@ -14,6 +14,8 @@ from .locks import STEPS, Flow, Locks, grow, taper, trimmed, waved
 from .shell import HairShell, Scalp
 
 WHORL = np.array([0.0, 0.29, -0.13])  # where combed hair starts from
+CURLED = 22  # points along a lock that is curled
+RIM = 340  # curls over an afro's border
 GONE = -0.2  # of a field of hair: well outside of it
 
 
@@ -61,9 +63,9 @@ def short(ground: Ground, rng: np.random.Generator) -> Cut:
     crest = smoothstep(ground.shell.rest[:, 1], 0.05, 0.25)
     height = height * (0.7 + 0.6 * crest)
     scalp = Scalp(ground.shell, ground.anchors, height)
-    roots = ground.rooted(150, rng)
+    roots = ground.rooted(140, rng)
     top = smoothstep(roots[:, 1], 0.05, 0.24)
-    length = (0.07 + rng.uniform(0.03, 0.07) * top) * rng.uniform(0.8, 1.25, len(roots))
+    length = (0.095 + rng.uniform(0.04, 0.08) * top) * rng.uniform(0.8, 1.3, len(roots))
     at = np.linspace(0, 1, STEPS)
     lift = -0.012 + 0.018 * np.sin(np.pi * at**0.8)[None] + 0.01 * rng.uniform(0, 1, (len(roots), 1)) * at
     flow = {"parted": _from_parting(_parting(rng)), "swept": _swept, "forwards": _from_whorl, "spiky": _from_whorl}[
@@ -73,17 +75,17 @@ def short(ground: Ground, rng: np.random.Generator) -> Cut:
         lift = -0.012 + rng.uniform(0.04, 0.085, (len(roots), 1)) * (0.25 + 0.75 * top[:, None]) * at
     elif kind == "swept":
         lift = lift + 0.03 * np.exp(-(((roots[:, 2:] - 0.12) / 0.08) ** 2)) * np.sin(np.pi * at)
-    spines = grow(scalp, roots, flow, length, lift, rng.normal(0, 0.35 if kind == "spiky" else 0.16, len(roots)))
+    spines = grow(scalp, roots, flow, length, lift, rng.normal(0, 0.35 if kind == "spiky" else 0.2, len(roots)))
     lowest = ground.anatomy.brow + rng.uniform(0.055, 0.10) if kind == "forwards" else 0.13
     spines = trimmed(spines, _off_the_face(ground, spines, lowest, -0.03))
-    locks = _locks(spines, rng, (0.016, 0.026), (0.010, 0.016), taper(0.6, 0.1, 0.35))
+    locks = _locks(spines, rng, (0.014, 0.025), (0.010, 0.015), taper(0.6, 0.1, 0.45))
     return Cut(inside, height, 0.72 + 0.25 * ground.streaks, [locks])
 
 
 def long(ground: Ground, rng: np.random.Generator) -> Cut:
-    """Falls over or behind the ears to the shoulders."""
+    """Falls over the ears to the shoulders, straight or in waves."""
     bottom, wavy = rng.uniform(-0.47, -0.37), rng.random() < 0.5
-    edge = np.deg2rad(rng.choice([rng.uniform(62, 74), rng.uniform(88, 100)]))
+    edge = np.deg2rad(rng.uniform(60, 80))
     cut = _falling(ground, rng, edge, bottom, rng.uniform(0.035, 0.055), 0.014 if wavy else 0.003, 0.05)
     if rng.random() < 0.35 and not ground.covered:
         cut.locks.append(_bangs(ground, cut, rng))
@@ -102,19 +104,18 @@ def bob(ground: Ground, rng: np.random.Generator) -> Cut:
 def curly(ground: Ground, rng: np.random.Generator) -> Cut:
     """Big curls in corkscrews, to between jaw and neck."""
     bottom, edge = rng.uniform(-0.26, -0.12), np.deg2rad(rng.uniform(68, 88))
-    cut = _falling(ground, rng, edge, bottom + 0.03, rng.uniform(0.040, 0.055), 0.0, 0.06)
-    cut.locks.clear()
+    cut = _curtain(ground, rng.uniform(0.040, 0.055), edge, bottom + 0.03, None)
     scalp = _scalp(ground, cut)
-    roots = ground.rooted(130, rng)
+    roots = ground.rooted(120, rng)
     length = np.interp(roots[:, 1], [0.0, 0.3], [0.20, 0.34]) * rng.uniform(0.7, 1.25, len(roots))
-    at = np.linspace(0, 1, STEPS)
-    flow = _steered(_from_whorl, ground, edge)
-    spines = grow(scalp, roots, flow, length, 0.006 + 0.012 * at, rng.normal(0, 0.2, len(roots)))
+    lift = 0.004 + 0.014 * np.linspace(0, 1, CURLED)
+    spines = grow(scalp, roots, _steered(_from_whorl, ground, edge), length, lift, rng.normal(0, 0.2, len(roots)))
     lowest = ground.anatomy.brow + 0.075
     spines = trimmed(spines, _falls_free(spines, edge, bottom, rng) & _off_the_face(ground, spines, lowest, GONE))
-    swing = rng.uniform(0.014, 0.022, len(roots))
-    spines = waved(scalp.outwards, spines, swing, rng.uniform(0.075, 0.10), rng.uniform(0, 6.3, len(roots)), 0.8)
-    cut.locks.append(_locks(spines, rng, (0.018, 0.025), (0.017, 0.023), taper(0.7, 0.35, 0.4), 0.14))
+    swing = rng.uniform(0.015, 0.022, len(roots))
+    spines = waved(scalp.outwards, spines, swing, rng.uniform(0.08, 0.11), rng.uniform(0, 6.3, len(roots)), 0.8)
+    law = taper(0.7, 0.35, 0.4, CURLED)
+    cut.locks.append(_locks(spines, rng, (0.018, 0.024), (0.017, 0.022), law, 0.16))
     return cut
 
 
@@ -123,12 +124,25 @@ def afro(ground: Ground, rng: np.random.Generator) -> Cut:
     inside = smoothstep(ground.field, 0, 0.02)
     rest, anatomy = ground.shell.rest, ground.anatomy
     fullness = 0.45 + 0.55 * smoothstep(rest[:, 1], anatomy.nose, anatomy.brow + 0.03)
-    height = rng.uniform(0.10, 0.19) * fullness * (0.6 + 0.4 * smoothstep(ground.field, 0.0, 0.09))
+    height = rng.uniform(0.10, 0.19) * fullness * (0.4 + 0.6 * smoothstep(ground.field, 0.0, 0.09))
     points = ground.anchors + ground.shell.direction * (inside * height)[:, None]
     lumps = _lumps(points, inside > 0, rng.uniform(0.030, 0.042), rng)
     fine = value_noise(points, 75, ground.seed + 16)
     height = height + 0.030 * (lumps - 0.5) + 0.006 * fine + 0.012 * ground.clumps
-    return Cut(inside, height, 0.62 + 0.55 * lumps + 0.22 * fine)
+    return Cut(inside, height, 0.62 + 0.55 * lumps + 0.22 * fine, [_rim(ground, height, rng)])
+
+
+def _rim(ground: Ground, height: Array, rng: np.random.Generator) -> Locks:
+    """Small curls over an afro's border, where the shell alone would show a wall of streaks."""
+    border = np.flatnonzero((ground.field > 0.004) & (ground.field < 0.075))
+    chosen = rng.choice(border, RIM)
+    roots, out = ground.anchors[chosen], ground.shell.direction[chosen]
+    share = rng.uniform(0.1, 1.05, (RIM, 1)) * height[chosen, None]
+    at = np.linspace(-0.5, 0.5, 6)[None, :, None]
+    way = rng.normal(size=(RIM, 1, 3))
+    spines = (roots + share * out)[:, None] + 0.045 * at * way / np.linalg.norm(way, axis=2, keepdims=True)
+    size = rng.uniform(0.015, 0.022, RIM)[:, None] * taper(0.6, 0.6, 0.5, 6)
+    return Locks(spines, size, size, rng.uniform(0.9, 1.2, RIM))
 
 
 def mohawk(ground: Ground, rng: np.random.Generator) -> Cut:
@@ -168,21 +182,14 @@ def _crest(ground: Ground, kind: str, tall: float, width: float, rng: np.random.
     spines = roots[:, None] + tallness[:, None, None] * steps * (out[:, None] + sweep * steps**1.5)
     spines -= 0.012 * out[:, None]
     gap = (arc.max() - arc.min()) * 0.26 / count
-    broad = {"spikes": 0.62 * gap, "fan": 0.020, "brush": 0.011}[kind]
-    deep = {"spikes": 0.85 * width, "fan": 0.55 * width, "brush": 0.011}[kind]
+    size = {"spikes": np.sqrt(0.53 * gap * width), "fan": np.sqrt(0.011 * width), "brush": 0.011}[kind]
     law = taper(1.0, 0.04, 0.08) if kind == "spikes" else taper(0.8, 0.35, 0.6)
-    even = np.ones((count, 1))
-    # A crest's spines rise along the rays, so that "outwards" of their frames is arbitrary: both sizes are alike
-    # for brushes, and the spikes are cones.
-    size = np.sqrt(broad * deep)
-    del deep
-    return Locks(spines, size * even * law, size * even * law, rng.uniform(0.85, 1.15, count))
+    size = np.full((count, 1), size) * law
+    return Locks(spines, size, size, rng.uniform(0.85, 1.15, count))
 
 
-def _falling(
-    ground: Ground, rng: np.random.Generator, edge: float, bottom: float, body: float, swing: float, ragged: float
-) -> Cut:
-    """Hair that falls from a parting to `bottom`, open in front within the angle `edge` of the face's middle."""
+def _curtain(ground: Ground, body: float, edge: float, bottom: float, parting: float | None) -> Cut:
+    """The shell of hair that falls to `bottom`, open in front within the angle `edge` of the face's middle."""
     shell, anatomy, streaks, clumps = ground.shell, ground.anatomy, ground.streaks, ground.clumps
     turn, y = np.abs(shell.turn), shell.origin[:, 1]
     curtain = smoothstep(turn + 0.05 * clumps, edge - 0.02, edge + 0.10)
@@ -190,17 +197,26 @@ def _falling(
     inside = np.maximum(smoothstep(ground.field, 0, 0.025), curtain)
     height = body * (0.4 + 0.6 * smoothstep(np.maximum(ground.field, curtain * 0.1), 0.0, 0.09))
     height = height + 0.018 * smoothstep(-anatomy.ear_distance(shell.rest), -0.03, 0.02)  # ears lie below
-    middle = _parting(rng)
-    parting = np.exp(-(((shell.rest[:, 0] - middle) / 0.012) ** 2)) * (shell.rest[:, 2] > -0.08)
-    height = height * (1 + 0.15 * streaks + 0.25 * clumps) * (1 - 0.6 * parting * (y > anatomy.eye))
+    height = height * (1 + 0.15 * streaks + 0.25 * clumps)
+    if parting is not None:
+        furrow = np.exp(-(((shell.rest[:, 0] - parting) / 0.012) ** 2)) * (shell.rest[:, 2] > -0.08)
+        height = height * (1 - 0.6 * furrow * (y > anatomy.eye))
     height = height + shell.hanging(ground.anchors)
-    cut = Cut(inside, height, 0.70 + 0.22 * streaks + 0.08 * clumps)
+    return Cut(inside, height, 0.70 + 0.22 * streaks + 0.08 * clumps)
+
+
+def _falling(
+    ground: Ground, rng: np.random.Generator, edge: float, bottom: float, body: float, swing: float, ragged: float
+) -> Cut:
+    """Locks that fall from a parting on a curtain; they wave by `swing` and end up to `ragged` apart, head units."""
+    middle = _parting(rng)
+    cut = _curtain(ground, body, edge, bottom, middle)
     scalp = _scalp(ground, cut)
     roots = ground.rooted(170, rng)
     length = 1.25 * np.clip(roots[:, 1] - bottom, 0.1, 1) + 0.05
     flow = _steered(_from_parting(middle), ground, edge)
     at = np.linspace(0, 1, STEPS)
-    lift = -0.010 + 0.016 * np.sin(np.pi / 2 * np.clip(4 * at, 0, 1)) + rng.uniform(0, 0.008, (len(roots), 1)) * at
+    lift = -0.006 + 0.014 * np.sin(np.pi / 2 * np.clip(5 * at, 0, 1)) + rng.uniform(0, 0.008, (len(roots), 1)) * at
     if ragged < 0.03:
         lift = lift - 0.045 * smoothstep(at, 0.75, 1.0)
     spines = grow(scalp, roots, flow, length, lift, rng.normal(0, 0.07, len(roots)))
@@ -208,7 +224,7 @@ def _falling(
     if swing:
         lap = rng.uniform(0.13, 0.20)
         spines = waved(scalp.outwards, spines, np.full(len(roots), swing), lap, rng.normal(0, 0.7, len(roots)), 0.5)
-    law = taper(0.5, 0.14, 0.6) if ragged > 0.03 else taper(0.5, 0.6, 0.6)
+    law = taper(0.75, 0.14, 0.5) if ragged > 0.03 else taper(0.75, 0.6, 0.6)
     cut.locks.append(_locks(spines, rng, (0.018, 0.030), (0.010, 0.016), law))
     return cut
 

@@ -78,8 +78,8 @@ class Barber:
             return
         strands = value_noise(rest, (200, 70, 70), look.seed + 3)
         half = 0.014 if look.brows == "thick" else 0.0085
-        amount = smoothstep(-self.brow_distance + 0.004 * strands, -half - 0.002, -half + 0.005)
-        blend(sitter.colors, amount * (1.0 if look.brows else 0.85), color * (1 + 0.3 * strands[:, None]))
+        amount = smoothstep(-self.brow_distance + 0.0015 * strands, -half - 0.002, -half + 0.005)
+        blend(sitter.colors, amount * (1.0 if look.brows else 0.85), color * (1 + 0.25 * strands[:, None]))
         if look.brows == "thick" or look.age == "old":
             sitter.vertices += sitter.normals * (0.007 * amount * (1 + 0.5 * strands))[:, None]
             size = (0.0075, 0.045) if look.brows == "thick" else (0.0045, 0.035)

@@ -14,13 +14,13 @@ from .anatomy import Array, smoothstep
 from .forms import grid_triangles
 from .shell import Scalp
 
-STEPS, SIDES = 10, 8
+STEPS, SIDES = 10, 8  # points along a lock, unless it is curled, and around it
 Flow = Callable[[Array], Array]  # a direction [L, 3] of any length at points [L, 3]: where hair there wants to go
 
 
 @dataclass
 class Locks:
-    """L locks of STEPS points: spines [L, STEPS, 3], half widths and thicknesses [L, STEPS], brightness [L]."""
+    """L locks of S points: spines [L, S, 3], half widths and thicknesses [L, S], brightness [L]."""
 
     spines: Array
     width: Array
@@ -42,18 +42,19 @@ def spread(points: Array, candidates: NDArray[np.intp], count: int) -> NDArray[n
 
 
 def grow(scalp: Scalp, roots: Array, flow: Flow, length: Array, lift: Array, jitter: Array) -> Array:
-    """Spines [L, STEPS, 3]: from roots [L, 3] along the flow, at a height `lift` [STEPS] or [L, STEPS] over the hair.
+    """Spines [L, S, 3]: from roots [L, 3] along the flow, at a height `lift` [S] or [L, S] over the hair.
 
     length: [L], head units; jitter: [L], sideways tangent of each lock's own way.
     """
-    lift = np.broadcast_to(lift, (len(roots), STEPS))
+    steps = lift.shape[-1]
+    lift = np.broadcast_to(lift, (len(roots), steps))
     point = scalp.lifted(roots, lift[:, 0])
     spines = [point]
-    for k in range(1, STEPS):
+    for k in range(1, steps):
         out = scalp.outwards(point)
         way = _unit(_tangent(flow(point), out))
         way = _unit(way + jitter[:, None] * np.cross(out, way))
-        point = scalp.lifted(point + way * (length / (STEPS - 1))[:, None], lift[:, k])
+        point = scalp.lifted(point + way * (length / (steps - 1))[:, None], lift[:, k])
         spines.append(point)
     return np.stack(spines, 1).astype(np.float32)
 
@@ -72,7 +73,7 @@ def waved(outwards: Flow, spines: Array, swing: Array, length: float, phase: Arr
 
 
 def trimmed(spines: Array, allowed: Array) -> Array:
-    """Spines that end where `allowed` [L, STEPS] first turns false."""
+    """Spines that end where `allowed` [L, S] first turns false."""
     count = spines.shape[1]
     last = np.where(allowed.all(1), count - 1, np.argmin(allowed, 1) - 0.5).clip(0.05)
     at = last[:, None] * np.linspace(0, 1, count)
@@ -82,9 +83,9 @@ def trimmed(spines: Array, allowed: Array) -> Array:
     return take(spines, low[..., None], 1) * (1 - share) + take(spines, low[..., None] + 1, 1) * share
 
 
-def taper(root: float = 0.55, tip: float = 0.12, belly: float = 0.4) -> Array:
-    """[STEPS], the share of its width that a lock has along itself: widest at `belly`."""
-    at = np.linspace(0, 1, STEPS)
+def taper(root: float = 0.55, tip: float = 0.12, belly: float = 0.4, steps: int = STEPS) -> Array:
+    """[steps], the share of its width that a lock has along itself: widest at `belly`."""
+    at = np.linspace(0, 1, steps)
     rise = root + (1 - root) * np.sin(np.pi / 2 * np.clip(at / belly, 0, 1))
     fall = tip + (1 - tip) * np.cos(np.pi / 2 * np.clip((at - belly) / (1 - belly), 0, 1)) ** 0.8
     return np.where(at < belly, rise, fall).astype(np.float32)
@@ -100,11 +101,12 @@ def woven(outwards: Flow, locks: Locks, color: Array) -> Mesh:
     vertices = locks.spines[:, :, None] + ring
     vertices[:, 0] = vertices[:, 0].mean(1, keepdims=True)
     vertices[:, -1] = vertices[:, -1].mean(1, keepdims=True)
-    at = np.linspace(0, 1, STEPS)[:, None]
+    count, steps = locks.width.shape
+    at = np.linspace(0, 1, steps)[:, None]
     bright = (0.80 + 0.28 * at) * (0.90 + 0.16 * np.sin(turn) + 0.10 * np.cos(turn * SIDES / 2))
     bright = locks.shade[:, None, None] * bright
-    one = grid_triangles(STEPS, SIDES)
-    triangles = one[None] + (np.arange(len(vertices)) * STEPS * SIDES)[:, None, None]
+    one = grid_triangles(steps, SIDES)
+    triangles = one[None] + (np.arange(count) * steps * SIDES)[:, None, None]
     colors = np.clip(bright[..., None] * color, 0, 1)
     return Mesh(
         np.ascontiguousarray(vertices.reshape(-1, 3), np.float32),
@@ -114,7 +116,7 @@ def woven(outwards: Flow, locks: Locks, color: Array) -> Mesh:
 
 
 def _frames(outwards: Flow, spines: Array) -> tuple[Array, Array]:
-    """Sideways and outwards [L, STEPS, 3] at every point of spines."""
+    """Sideways and outwards [L, S, 3] at every point of spines."""
     along = _unit(np.gradient(spines, axis=1))
     out = outwards(spines.reshape(-1, 3)).reshape(spines.shape)
     out = _unit(_tangent(out, along) + 1e-4 * np.array([0.3, 0.5, 0.8]))

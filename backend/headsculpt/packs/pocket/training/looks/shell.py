@@ -67,13 +67,17 @@ class HairShell:
         return np.where(self.hit[:, None] >= 0, points, filled).astype(np.float32)
 
     def hanging(self, anchors: Array) -> Array:
-        """[N], how far off the skin hair falls free: below the skull's widest it keeps the radius that it had there."""
+        """[N], how far off the skin hair falls free: below the skull's widest it keeps the radius that it had there.
+
+        That takes it into the shoulders, where the distance is negative.
+        """
         rows = self.ABOVE + self.BELOW
         radius = np.linalg.norm((anchors - self.origin)[:, [0, 2]], axis=1).reshape(rows, self.AROUND)
         y = self.origin[:, 1].reshape(rows, self.AROUND)
         widest = radius[self.ABOVE - 4 : self.ABOVE + 10].max(0)
         below = smoothstep(self.center[1] - y, 0.0, 0.12)
-        return (below * np.maximum(0, widest * (1 + 0.05 * below) - radius)).reshape(-1).astype(np.float32)
+        inwards = -0.3 * smoothstep(-y, 0.33, 0.39)
+        return (below * np.maximum(inwards, widest * (1 + 0.05 * below) - radius)).reshape(-1).astype(np.float32)
 
 
 class Scalp:

@@ -17,7 +17,7 @@ def ponytail(ground: Ground, rng: np.random.Generator) -> Cut:
     kind = "low" if ground.covered else str(rng.choice(["high", "high", "back", "side"]))
     side = float(rng.choice([-1, 1]))
     tie, out = {
-        "high": ([0, 0.27, -0.22], [0, 0.55, -1]),
+        "high": ([0, 0.29, -0.20], [0, 0.85, -1]),
         "back": ([0, 0.12, -0.33], [0, 0.1, -1]),
         "side": ([0.20 * side, 0.15, -0.20], [side, 0.35, -0.6]),
         "low": ([0, -0.10, -0.31], [0, 0, -1]),
@@ -30,7 +30,7 @@ def ponytail(ground: Ground, rng: np.random.Generator) -> Cut:
 
 def bun(ground: Ground, rng: np.random.Generator) -> Cut:
     """A ball of wound hair on top or at the back of the crown."""
-    places = [[0, -0.10, -0.33]] if ground.covered else [[0, 0.33, -0.06], [0, 0.30, -0.17], [0, 0.24, -0.25]]
+    places = [[0, -0.10, -0.33]] if ground.covered else [[0, 0.33, -0.06], [0, 0.32, -0.12], [0, 0.30, -0.19]]
     cut, knot = _combed(ground, np.array(places[int(rng.integers(len(places)))], float), rng)
     out = knot - ground.shell.center
     out = out / np.linalg.norm(out)
