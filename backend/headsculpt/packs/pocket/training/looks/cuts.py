@@ -150,7 +150,7 @@ def mohawk(ground: Ground, rng: np.random.Generator) -> Cut:
     kind = str(rng.choice(["spikes", "fan", "brush"]))
     rest, center = ground.shell.rest, ground.shell.center
     arc = np.arctan2(rest[:, 1] - center[1], rest[:, 2] - center[2])
-    width, tall = rng.uniform(0.026, 0.040), rng.uniform(0.115, 0.17)
+    width, tall = rng.uniform(0.026, 0.040), rng.uniform(0.115, 0.15)
     inside = smoothstep(ground.field, 0, 0.03) * smoothstep(-np.abs(rest[:, 0]), -2.0 * width, -1.1 * width)
     share = {"spikes": 0.22, "fan": 0.55, "brush": 0.6}[kind]
     ridge = np.exp(-((rest[:, 0] / width) ** 4))

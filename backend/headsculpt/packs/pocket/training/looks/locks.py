@@ -14,7 +14,7 @@ from .anatomy import Array, smoothstep
 from .forms import grid_triangles
 from .shell import Scalp
 
-STEPS, SIDES = 10, 8  # points along a lock, unless it is curled, and around it
+STEPS, SIDES = 10, 6  # points along a lock, unless it is curled, and around it
 Flow = Callable[[Array], Array]  # a direction [L, 3] of any length at points [L, 3]: where hair there wants to go
 
 
