@@ -155,8 +155,8 @@ def closed_parts() -> dict[str, np.ndarray]:
         ("eyeball_left", 12, 18),
         ("eyeball_right", 12, 18),
         ("tongue", 20, 80),
-        ("upper teeth", 8, 20),
-        ("lower teeth", 8, 20),
+        ("upper teeth", 5, 15),
+        ("lower teeth", 5, 15),
     ],
 )
 def test_inner_parts_are_closed_and_turned_outwards(name: str, least: float, most: float) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from scipy.sparse import csr_matrix, vstack
 from scipy.spatial import cKDTree
 
 from .builtin import MASK_PREFIX, PATH
-from .derivation import eyeball, layout, lids, regions, source, teeth, tongue
+from .derivation import contact, eyeball, layout, lids, lips, regions, source, teeth, tongue
 from .derivation.collapse import Loop, collapse
 from .derivation.quadmesh import Indices, between_rings, border_loops
 from .derivation.surface import Floats
@@ -96,9 +97,9 @@ def cluster_means(owner: Indices, kept: Indices, loops: list[Indices], count: in
 
 def derive(ict: source.Source) -> dict[str, np.ndarray]:
     """The arrays of the built-in head's file, without landmarks."""
-    lips, left_lids, right_lids = feature_loops(ict.quads)
+    mouth_loop, left_lids, right_lids = feature_loops(ict.quads)
     both_lids = np.concatenate([left_lids, right_lids])
-    loops = [Loop(lips, 50), Loop(left_lids, 34), Loop(right_lids, 34)]
+    loops = [Loop(mouth_loop, 50), Loop(left_lids, 34), Loop(right_lids, 34)]
     positions = ict.vertices[: source.HEAD_VERTICES]
     rims = [
         between_rings(ict.quads[source.SKIN_QUADS], loop, ring)
@@ -106,11 +107,17 @@ def derive(ict: source.Source) -> dict[str, np.ndarray]:
         for ring in LID_RINGS
     ]
     quads, owner = collapse(
-        ict.quads, positions, ict.mirror, spacing(ict, lips, both_lids), loops, np.concatenate(rims), TARGET_VERTICES
+        ict.quads,
+        positions,
+        ict.mirror,
+        spacing(ict, mouth_loop, both_lids),
+        loops,
+        np.concatenate(rims),
+        TARGET_VERTICES,
     )
     kept, flat = np.unique(quads, return_inverse=True)
     quads = flat.reshape(quads.shape)
-    ends = [lips, left_lids, right_lids, border_loops(ict.quads)[0]]
+    ends = [mouth_loop, left_lids, right_lids, border_loops(ict.quads)[0]]
     skin = cluster_means(owner, kept, ends, len(ict.vertices))
     eyes = [
         eyeball.build(ict.vertices, shell, ict.faces[source.EYE_QUADS])
@@ -134,13 +141,17 @@ def derive(ict: source.Source) -> dict[str, np.ndarray]:
             masks.setdefault(name, np.zeros(len(neutral)))[start : start + len(mask)] = mask
     mirror = np.searchsorted(kept, owner[ict.mirror[kept]])
     uv, quad_uv = texture_coordinates(quads, neutral[: len(kept)], part, mirror, eyes, mouth)
+    both_lips = lips.Lips.find(neutral, quads, skin_quads)
+    neutral = both_lips.closed(neutral, about_the_mouth(neutral[: len(kept)]))
     return {
         "vertices": (neutral * METRES).astype(np.float32),
         "quads": all_quads.astype(np.uint16),
         "uv": uv.astype(np.float32),
         "quad_uv": quad_uv.astype(np.uint16),
         "identity": np.stack([weights @ d * METRES for d in ict.identity[:IDENTITIES]]).astype(np.float16),
-        "expression": expressions(ict, weights, neutral, eyes, starts, skin_quads, seams).astype(np.float16),
+        "expression": expressions(ict, weights, neutral, eyes, starts, quads, skin_quads, seams, both_lips).astype(
+            np.float16
+        ),
         "expression_names": np.array([*APPLE, TONGUE_OUT]),
         **{MASK_PREFIX + name: np.round(mask * 255).astype(np.uint8) for name, mask in masks.items()},
     }
@@ -177,8 +188,10 @@ def expressions(
     neutral: Floats,
     eyes: list[eyeball.Eyeball],
     starts: Indices,
+    quads: Indices,
     skin_quads: Indices,
     lid_loops: list[Indices],
+    both_lips: lips.Lips,
 ) -> Floats:
     """Apple's expressions [E, V, 3] in metres, `tongueOut` last: the tongue comes over the lip of an opened jaw.
 
@@ -194,9 +207,45 @@ def expressions(
         for word, (yaw, pitch) in eyeball.looks(side).items():
             turned = eyeball.turn(neutral[mine], eye.centre, yaw, pitch)
             result[APPLE.index(f"eyeLook{word}{side}"), mine] = turned - neutral[mine]
+    result[:, starts[4] :] *= tongue.freedom(neutral[starts[4] :])[:, None]
     out = tongue.JAW_OPEN * result[APPLE.index("jawOpen")]
     out[starts[4] :] = tongue.put_out() - neutral[starts[4] :]
-    return np.concatenate([result, out[None]]) * METRES
+    result = np.concatenate([result, out[None]])
+    lie_over(result, neutral, starts, [eye.centre for eye in eyes], quads, skin_quads, both_lips)
+    return result * METRES
+
+
+def about_the_mouth(neutral: Floats) -> Indices:
+    """Those of skin, mouth bag and eye sockets [V, 3] that lips and cheeks may take along."""
+    x, y, z = np.abs(neutral[:, 0]), neutral[:, 1], neutral[:, 2]
+    return np.flatnonzero((y > -9) & (y < 1) & (z > 3) & (x < 5))
+
+
+def lie_over(
+    moved: Floats,
+    neutral: Floats,
+    starts: Indices,
+    centres: list[Floats],
+    quads: Indices,
+    skin_quads: Indices,
+    both_lips: lips.Lips,
+) -> None:
+    """Changes the expressions [E, V, 3] so that lips and cheeks lie over the teeth, and lids over the eyeballs."""
+    rows = [contact.Row.of(neutral, np.arange(start, end)) for start, end in pairwise(starts[2:5])]
+    mouth = about_the_mouth(neutral[: starts[0]])
+    skin = np.unique(skin_quads)
+    inner = np.isin(quads, mouth).all(1) & ((both_lips.ring >= 0)[quads].any(1) | ~np.isin(quads, skin).all(1))
+    for number, name in enumerate((*APPLE, TONGUE_OUT)):
+        # ARKit means mouthClose to be used on an opened jaw
+        before = neutral + moved[APPLE.index("jawOpen")] if name == "mouthClose" else neutral
+        posed = before + moved[number]
+        if np.abs(moved[number, mouth]).max() > 0.01:
+            posed = contact.over_teeth(both_lips.apart(posed, mouth), neutral, mouth, quads[inner], rows)
+        for ball, centre in zip(pairwise(starts[:3]), centres, strict=True):
+            lids = skin[np.linalg.norm(neutral[skin] - centre, axis=1) < 2.2]
+            if np.abs(moved[number, lids]).max() > 0.01 or np.abs(moved[number, ball[0]]).max() > 0.01:
+                posed = contact.over_eye(posed, neutral, lids, np.arange(*ball), centre)
+        moved[number] = posed - before
 
 
 def texture_coordinates(

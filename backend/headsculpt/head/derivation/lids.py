@@ -11,7 +11,7 @@ from .surface import Floats
 
 RIM_RINGS = 3  # from the lid's border outwards: its margin and its rim
 CLEARANCE = 0.02  # centimetres between a lid and the eyeball
-OVERLAP = 0.09  # centimetres that the upper rim goes below the lower one
+OVERLAP = 0.15  # centimetres that the upper rim goes below the lower one
 REACH = 0.7  # centimetres over which the upper lid follows its rim
 
 

@@ -31,8 +31,9 @@ GROOVE = 0.11  # centimetres that a gap lies behind its neighbours
 ROWS = 12  # round a cross-section
 GUM_ROWS = (0, 1, 2, 10, 11)
 CROWN = (0.10, 0.45, 0.8)  # heights of the rows on the outside, from the gum's margin to the edge
-GUM_HEIGHT = 0.75  # centimetres from the margin to the root
-INSIDE_THE_BAG = 0.05  # centimetres by which the gum is drawn in, since ICT's pierces the cheek
+GUM_HEIGHT = 0.55  # centimetres from the margin to the root
+# centimetres by which the gum's root and its middle are drawn in, since ICT's gums pierce the cheeks
+INSIDE_THE_BAG = {"upper": (0.14, 0.06), "lower": (0.28, 0.12)}
 # from the middle incisor to the second molar, in centimetres
 EDGE = {"upper": (0.12, 0.12, 0.18, 0.50, 0.52, 0.74, 0.72), "lower": (0.10, 0.11, 0.16, 0.44, 0.46, 0.70, 0.68)}
 NECK = {"upper": (0.52, 0.50, 0.62, 0.66, 0.68, 0.84, 0.82), "lower": (0.44, 0.46, 0.56, 0.56, 0.58, 0.78, 0.76)}
@@ -192,7 +193,7 @@ def _sections(rays: _Rays, gaps: Floats, places: Floats, tooth: Indices, jaw: st
     inner_gap = gap & (places < places[-1])
     for row, groove in enumerate((0.0, 0.0, 0.03, GROOVE, GROOVE, GROOVE)):
         out[:, row] = np.where(gap, _between(out[:, row], np.mean) - groove * inner_gap, out[:, row])
-    out[:, :2] = np.stack([_smooth(out[:, row]) for row in (0, 1)], 1) - INSIDE_THE_BAG
+    out[:, :2] = np.stack([_smooth(out[:, row]) for row in (0, 1)], 1) - INSIDE_THE_BAG[jaw]
     middle = (gaps[:-1] + gaps[1:]) / 2
     thin, thick = (np.interp(places, middle, table[jaw]) for table in (EDGE, NECK))
     out[:, 6] = out[:, 5] - 0.03

@@ -48,6 +48,7 @@ CUP = 0.16  # centimetres by which its sides then stand higher than its middle
 BREADTH, LOW, HIGH = 1.75, (-4.8, 3.4), (-2.95, 9.8)  # where ICT's tongue is: |x|, and (y, z) from and to
 REACH = 1.2  # centimetres over which ICT's vertices count
 GROOVE = 0.10  # centimetres that the middle of the upper side lies deeper
+ROOT_FOLLOWS, FREE_FROM = 0.35, 5.5  # share of the jaw's motion at the root; z in centimetres from which it is whole
 SQUARE = 0.75  # exponent of the cross-section's superellipse: 1 an ellipse, less is fuller
 
 
@@ -61,6 +62,11 @@ def build(vertices: Floats, faces: Indices) -> Part:
     tongue = tongue[np.isin(tongue, faces[GUM_QUADS])]
     quads, uv, quad_uv = _sphere(len(SECTIONS))
     return Part(points, _affine(points, vertices, tongue), quads, uv, quad_uv, {"tongue": np.ones(len(points))})
+
+
+def freedom(points: Floats) -> Floats:
+    """How much the tongue's vertices [V] at rest follow the jaw: the tip wholly, the root, in the throat, a little."""
+    return ROOT_FOLLOWS + (1 - ROOT_FOLLOWS) * np.clip((points[:, 2] - ENDS[0][0]) / (FREE_FROM - ENDS[0][0]), 0, 1)
 
 
 def put_out() -> Floats:
