@@ -146,10 +146,10 @@ class Barber:
         out = normal * 0.75 * np.clip(0.035 / length, 0.15, 0.6)[:, None]
         spines = place[:, None] + length[:, None, None] * (at * down[:, None] + np.sin(np.pi / 2 * at) * out[:, None])
         swing = rng.uniform(0.0, 0.012) * np.clip(length / 0.12, 0, 1)
-        spines = waved(_outwards, spines, swing, 0.10, rng.uniform(0, 1.5, count), 0.4)
+        wavy = waved(_outwards, spines, swing, 0.10, rng.uniform(0, 1.5, count), 0.4)
         width = rng.uniform(0.010, 0.017, count) * (0.8 + 0.6 * np.clip(length / 0.15, 0, 1))
         law = taper(0.55, 0.10, 0.4)
-        locks = Locks(spines, width[:, None] * law, 0.8 * width[:, None] * law, rng.uniform(0.84, 1.16, count))
+        locks = Locks(wavy, width[:, None] * law, 0.8 * width[:, None] * law, rng.uniform(0.84, 1.16, count))
         sitter.parts.append(woven(_outwards, locks, sitter.hair))
 
     def _moustache(self, sitter: Sitter, rng: np.random.Generator, handlebar: bool, size: float, count: int) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 from .....mesh import Mesh
 from ..noise import fractal_noise, value_noise
 from .anatomy import HAT_NORMAL, Array, Body, Sitter, blend, hat_line, smoothstep
-from .cuts import Cut, Ground, afro, bob, curly, long, mohawk, short
+from .cuts import Cut, Ground, bob, curly, long, short
 from .locks import spread, woven
 from .shell import HairShell, Scalp
+from .standing import afro, mohawk
 from .tails import bun, ponytail
 
 CUTS = {

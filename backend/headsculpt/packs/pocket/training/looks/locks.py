@@ -72,7 +72,7 @@ def waved(outwards: Flow, spines: Array, swing: Array, length: float, phase: Arr
     return spines + side * (grown * np.sin(turn))[..., None] + out * (curl * grown * np.cos(turn))[..., None]
 
 
-def trimmed(spines: Array, allowed: Array) -> Array:
+def trimmed(spines: Array, allowed: NDArray[np.bool]) -> Array:
     """Spines that end where `allowed` [L, S] first turns false."""
     count = spines.shape[1]
     last = np.where(allowed.all(1), count - 1, np.argmin(allowed, 1) - 0.5).clip(0.05)
