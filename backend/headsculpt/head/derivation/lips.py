@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lips that meet and do not cross: ICT's stand a little open at rest, and some expressions take one through the other."""
+"""Lips that meet and do not cross, where ICT's stand a little open at rest and cross in some expressions."""
 
 from __future__ import annotations
 
