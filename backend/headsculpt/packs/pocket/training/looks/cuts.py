@@ -208,7 +208,8 @@ def _falls_free(spines: Array, edge: float, bottom: Array | float, rng: np.rando
     """[L, S]: above the bottom ([L, 1] or one), and clear of the face."""
     turn = np.abs(np.arctan2(spines[:, :, 0], spines[:, :, 2]))
     face = (turn < edge - 0.12) & (spines[:, :, 1] < 0.15)
-    return (spines[:, :, 1] > bottom + rng.uniform(-0.006, 0.006, (len(spines), 1))) & ~face
+    forehead = (np.abs(spines[:, :, 0]) < 0.10) & (spines[:, :, 1] < 0.215) & (spines[:, :, 2] > 0.1)
+    return (spines[:, :, 1] > bottom + rng.uniform(-0.006, 0.006, (len(spines), 1))) & ~face & ~forehead
 
 
 def _parting(rng: np.random.Generator) -> float:
