@@ -32,6 +32,10 @@ def small_model() -> HeadModel:
         expression=some(2, 5, 3),
         expression_names=("smile", "blink"),
         masks={},
+        joint_names=("root", "end"),
+        joint_parents=(-1, 0),
+        joint_regressor=np.eye(2, 5, dtype=np.float32),
+        skin_weights=np.full((5, 2), 0.5, np.float32),
         landmark_triangles=np.array([0, 2], np.int32),
         landmark_barycentric=np.array([[0.5, 0.25, 0.25], [0, 0, 1]], np.float32),
     )

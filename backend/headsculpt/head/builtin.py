@@ -37,6 +37,10 @@ def read_model(path: Path) -> HeadModel:
             expression=data["expression"].astype(np.float32),
             expression_names=tuple(str(name) for name in data["expression_names"]),
             masks=masks,
+            joint_names=tuple(str(name) for name in data["joint_names"]),
+            joint_parents=tuple(int(parent) for parent in data["joint_parents"]),
+            joint_regressor=data["joint_regressor"],
+            skin_weights=data["skin_weights"].astype(np.float32) / 65535,
             landmark_triangles=data["landmark_triangles"].astype(np.int32),
             landmark_barycentric=data["landmark_barycentric"],
         )

@@ -11,7 +11,6 @@ Deterministic: the same input and library versions give the same bytes.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,8 +19,9 @@ from scipy.sparse import csr_matrix, vstack
 from scipy.spatial import cKDTree
 
 from .builtin import MASK_PREFIX, PATH
-from .derivation import contact, eyeball, layout, lids, lips, regions, source, teeth, tongue
+from .derivation import eyeball, joints, layout, lips, regions, source, teeth, tongue
 from .derivation.collapse import Loop, collapse
+from .derivation.expressions import APPLE, TONGUE_OUT, about_the_mouth, expressions
 from .derivation.quadmesh import Indices, between_rings, border_loops
 from .derivation.surface import Floats
 from .landmarks import COUNT
@@ -30,30 +30,6 @@ TARGET_VERTICES = 6000  # skin, mouth bag and eye sockets
 IDENTITIES = 60
 LID_RINGS = (0, 2)  # the margin of a lid and the rim before it: counted from the lid's border, these quads stay
 METRES = 0.01  # ICT counts in centimetres
-
-# Apple's names in ICT's words; ICT splits two of them into a left and a right half
-APPLE = (
-    *("browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff"),
-    *("cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight"),
-    *("eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight"),
-    *("eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight"),
-    *("mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel"),
-    *("mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker"),
-    *("mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft"),
-    *("mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight"),
-    *("noseSneerLeft", "noseSneerRight"),
-)
-TONGUE_OUT = "tongueOut"  # ICT has none
-
-
-def ict_terms(apple: str, available: Collection[str]) -> list[str]:
-    """The ICT expressions that add up to one of Apple's."""
-    if apple in available:
-        return [apple]
-    for word, suffix in (("Left", "_L"), ("Right", "_R")):
-        if apple.removesuffix(word) + suffix in available and apple.endswith(word):
-            return [apple.removesuffix(word) + suffix]
-    return [apple + "_L", apple + "_R"]
 
 
 def feature_loops(quads: Indices) -> tuple[Indices, Indices, Indices]:
@@ -143,18 +119,52 @@ def derive(ict: source.Source) -> dict[str, np.ndarray]:
     uv, quad_uv = texture_coordinates(quads, neutral[: len(kept)], part, mirror, eyes, mouth)
     both_lips = lips.Lips.find(neutral, quads, skin_quads)
     neutral = both_lips.closed(neutral, about_the_mouth(neutral[: len(kept)]))
+    expression = expressions(ict, weights, neutral, eyes, starts, quads, skin_quads, seams, both_lips)
+    carried, turning = skeleton(neutral, expression[APPLE.index("jawOpen")], all_quads, masks, eyes, starts)
     return {
         "vertices": (neutral * METRES).astype(np.float32),
         "quads": all_quads.astype(np.uint16),
         "uv": uv.astype(np.float32),
         "quad_uv": quad_uv.astype(np.uint16),
         "identity": np.stack([weights @ d * METRES for d in ict.identity[:IDENTITIES]]).astype(np.float16),
-        "expression": expressions(ict, weights, neutral, eyes, starts, quads, skin_quads, seams, both_lips).astype(
-            np.float16
-        ),
+        "expression": (expression * METRES).astype(np.float16),
         "expression_names": np.array([*APPLE, TONGUE_OUT]),
+        "joint_names": np.array(joints.NAMES),
+        "joint_parents": np.array(joints.PARENTS, np.int8),
+        "joint_regressor": carried.astype(np.float32),
+        "skin_weights": as_shares(turning),
         **{MASK_PREFIX + name: np.round(mask * 255).astype(np.uint8) for name, mask in masks.items()},
     }
+
+
+def skeleton(
+    neutral: Floats,
+    jaw_open: Floats,
+    quads: Indices,
+    masks: dict[str, Floats],
+    eyes: list[eyeball.Eyeball],
+    starts: Indices,
+) -> tuple[Floats, Floats]:
+    """The joints' regressor [J, V] and skin weights [V, J]; jaw_open [V, 3] in centimetres."""
+    upper, lower, tongue_at = (np.arange(start, end) for start, end in pairwise(starts[2:]))
+    jaw, angle = joints.hinge(neutral[lower], neutral[lower] + jaw_open[lower])
+    bone = np.zeros(len(neutral))
+    bone[lower] = 1
+    bone[tongue_at] = tongue.freedom(neutral[tongue_at])
+    parts = {"left_eye": masks["eyeball_left"], "right_eye": masks["eyeball_right"], "jaw": bone}
+    balls = [np.arange(start, end) for start, end in pairwise(starts[:3])]
+    skin = np.flatnonzero(masks["skin"] > 0.5)
+    carried = joints.regressor(neutral, skin, jaw, balls, [eye.centre for eye in eyes])
+    turning = joints.skin_weights(neutral, neutral + jaw_open, quads, jaw, angle, parts)
+    turning[upper] = np.eye(len(joints.NAMES))[joints.NAMES.index("head")]
+    return carried, turning
+
+
+def as_shares(weights: Floats) -> np.ndarray:
+    """Weights [V, J] as uint16 that add up to 65535 in each row; the largest takes what rounding leaves."""
+    shares = np.round(weights * 65535).astype(np.int64)
+    shares[np.arange(len(shares)), shares.argmax(1)] += 65535 - shares.sum(1)
+    return shares.astype(np.uint16)
 
 
 def all_masks(
@@ -180,72 +190,6 @@ def all_masks(
     masks["eyeballs"] = masks["eyeball_left"] + masks["eyeball_right"]
     masks["eyes"] = np.maximum(masks["eyes"], np.maximum(masks["eyeballs"], masks["eye_sockets"]))
     return masks
-
-
-def expressions(
-    ict: source.Source,
-    weights: csr_matrix,
-    neutral: Floats,
-    eyes: list[eyeball.Eyeball],
-    starts: Indices,
-    quads: Indices,
-    skin_quads: Indices,
-    lid_loops: list[Indices],
-    both_lips: lips.Lips,
-) -> Floats:
-    """Apple's expressions [E, V, 3] in metres, `tongueOut` last: the tongue comes over the lip of an opened jaw.
-
-    ICT's lids do not quite meet, its eyeballs do not turn and its tongue stays inside; ours do.
-    """
-    result = np.stack(
-        [weights @ sum(ict.expression[term] for term in ict_terms(name, ict.expression)) for name in APPLE]
-    )
-    for side, loop, eye, start in zip(("Left", "Right"), lid_loops, eyes, starts[:2], strict=True):
-        mine = slice(start, start + len(eye.angle))
-        blink = result[APPLE.index(f"eyeBlink{side}")]
-        blink[:] = lids.close(blink, neutral, skin_quads, loop, neutral[mine], eye.centre)
-        for word, (yaw, pitch) in eyeball.looks(side).items():
-            turned = eyeball.turn(neutral[mine], eye.centre, yaw, pitch)
-            result[APPLE.index(f"eyeLook{word}{side}"), mine] = turned - neutral[mine]
-    result[:, starts[4] :] *= tongue.freedom(neutral[starts[4] :])[:, None]
-    out = tongue.JAW_OPEN * result[APPLE.index("jawOpen")]
-    out[starts[4] :] = tongue.put_out() - neutral[starts[4] :]
-    result = np.concatenate([result, out[None]])
-    lie_over(result, neutral, starts, [eye.centre for eye in eyes], quads, skin_quads, both_lips)
-    return result * METRES
-
-
-def about_the_mouth(neutral: Floats) -> Indices:
-    """Those of skin, mouth bag and eye sockets [V, 3] that lips and cheeks may take along."""
-    x, y, z = np.abs(neutral[:, 0]), neutral[:, 1], neutral[:, 2]
-    return np.flatnonzero((y > -9) & (y < 1) & (z > 3) & (x < 5))
-
-
-def lie_over(
-    moved: Floats,
-    neutral: Floats,
-    starts: Indices,
-    centres: list[Floats],
-    quads: Indices,
-    skin_quads: Indices,
-    both_lips: lips.Lips,
-) -> None:
-    """Changes the expressions [E, V, 3] so that lips and cheeks lie over the teeth, and lids over the eyeballs."""
-    rows = [contact.Row.of(neutral, np.arange(start, end)) for start, end in pairwise(starts[2:5])]
-    mouth = about_the_mouth(neutral[: starts[0]])
-    skin = np.unique(skin_quads)
-    inner = np.isin(quads, mouth).all(1) & ((both_lips.ring >= 0)[quads].any(1) | ~np.isin(quads, skin).all(1))
-    for number, name in enumerate((*APPLE, TONGUE_OUT)):
-        # ARKit means mouthClose to be used on an opened jaw
-        before = neutral + moved[APPLE.index("jawOpen")] if name == "mouthClose" else neutral
-        posed = before + moved[number]
-        if np.abs(moved[number, mouth]).max() > 0.01:
-            posed = contact.over_teeth(both_lips.apart(posed, mouth), neutral, mouth, quads[inner], rows)
-        for ball, centre in zip(pairwise(starts[:3]), centres, strict=True):
-            lids = skin[np.linalg.norm(neutral[skin] - centre, axis=1) < 2.2]
-            if np.abs(moved[number, lids]).max() > 0.01 or np.abs(moved[number, ball[0]]).max() > 0.01:
-                posed = contact.over_eye(posed, neutral, lids, np.arange(*ball), centre)
-        moved[number] = posed - before
 
 
 def texture_coordinates(

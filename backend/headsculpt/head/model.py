@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import UserError
 from .landmarks import CHIN, FACE_OVAL
+from .skeleton import blend
 from .space import CROWN_TO_CHIN, HeadSpace
 
 INNER_PARTS = ("teeth", "gums")
@@ -28,6 +29,8 @@ class HeadModel:
     a triangle repeats its last index; uv: float32 [U, 2], origin bottom left; quad_uv: int32 [Q, 4], indices into uv;
     identity: float32 [K, V, 3], displacements of one standard deviation; expression: float32 [E, V, 3],
     displacements at weight 1; masks: regions and parts by name, float32 [V] in [0, 1];
+    joint_parents: [J], each joint's own before it, −1 for none; joint_regressor: float32 [J, V], weights of vertices
+    that give the joints' places; skin_weights: float32 [V, J], rows add up to 1, at most four joints in one;
     landmark_triangles: int32 [478], rows of `triangles`, in MediaPipe's order; landmark_barycentric: float32 [478, 3].
     """
 
@@ -39,6 +42,10 @@ class HeadModel:
     expression: NDArray[np.float32]
     expression_names: tuple[str, ...]
     masks: dict[str, NDArray[np.float32]]
+    joint_names: tuple[str, ...]
+    joint_parents: tuple[int, ...]
+    joint_regressor: NDArray[np.float32]
+    skin_weights: NDArray[np.float32]
     landmark_triangles: NDArray[np.int32]
     landmark_barycentric: NDArray[np.float32]
 
@@ -71,6 +78,23 @@ class HeadModel:
                 )
             posed += np.float32(weight) * self.expression[self.expression_names.index(name)]
         return posed
+
+    def joint_positions(self, vertices: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Where the joints [J, 3] of this model's mesh with these vertices [V, 3] are, in their coordinates."""
+        return (self.joint_regressor @ vertices).astype(np.float32)
+
+    def turned(self, vertices: NDArray[np.floating], rotations: Mapping[str, ArrayLike]) -> NDArray[np.float32]:
+        """Vertices [V, 3] with joints turned: rotation vectors [3] in radians by joint, about the head's own axes (+x
+        opens the jaw and lowers the gaze, +y looks to the subject's left). A child turns with the joint it hangs on.
+
+        Raises UserError for a joint that the model does not have.
+        """
+        vectors = np.zeros((len(self.joint_names), 3))
+        for name, vector in rotations.items():
+            if name not in self.joint_names:
+                raise UserError(f"The head has no joint called “{name}”.", f"It has {', '.join(self.joint_names)}.")
+            vectors[self.joint_names.index(name)] = vector
+        return blend(vertices, self.joint_positions(vertices), self.joint_parents, self.skin_weights, vectors)
 
     def landmarks(self, vertices: NDArray[np.floating]) -> NDArray[np.float32]:
         """The 478 MediaPipe points [478, 3] on this model's mesh with these vertices [V, 3], in their coordinates."""
