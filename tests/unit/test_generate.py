@@ -25,7 +25,8 @@ SMALL = Preset(
         PREVIEW.coarse, steps=12, resolutions=((0.0, 24),), samples=8, prior_resolution=65, extraction_resolution=48
     ),
     fine=replace(PREVIEW.fine, steps=3, resolution=48, picture=32, smoothing=2),
-    finish=FinishSettings(triangles=1500, texture=64),
+    paint=replace(PREVIEW.paint, steps=2, picture=32),
+    finish=FinishSettings(triangles=1500, texture=64, detail=0.012),
 )
 PROMPT = "a bald old man with green skin"
 
@@ -87,8 +88,8 @@ def test_the_same_request_gives_the_same_arrays_whoever_watches(pack: Path) -> N
 def test_progress_is_in_order_and_the_report_tells_what_was_done(pack: Path) -> None:
     result, events = run(pack, prompt="a bald wizard with green skin")
     steps = [(event.stage, event.step) for event in events if isinstance(event, Progress) and event.steps]
-    assert [step for _, step in steps] == [*range(1, 13), *range(1, 4)]
-    assert result.report["steps"] == {"coarse": 12, "fine": 3}
+    assert [step for _, step in steps] == [*range(1, 13), *range(1, 4), 1, 2]
+    assert result.report["steps"] == {"coarse": 12, "fine": 3, "paint": 2}
     assert result.report["unknown_words"] == ["wizard"]
     assert any("wizard" in event.text for event in events if isinstance(event, Notice))
     assert result.report["seed"] == 0 and result.report["settings"]["fine"]["steps"] == 3
@@ -103,7 +104,7 @@ def test_stop_keeps_what_there_is(pack: Path) -> None:
 
     request = GenerateRequest(PROMPT, pack=pack, threads=1)
     result = generate.run_generate(request, stop_at_five, control)
-    assert result.report["steps"] == {"coarse": 5, "fine": 0}
+    assert result.report["steps"] == {"coarse": 5, "fine": 0, "paint": 0}
     assert len(result.mesh.triangles) > 500
 
 

@@ -8,13 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scipy.spatial import cKDTree
 
 from headsculpt.head.builtin import load_builtin
 from headsculpt.mesh import Mesh
 from headsculpt.packs.pocket.training import noise, pictures, surface
 from headsculpt.packs.pocket.training.looks.wardrobe import PaintedHead, Wardrobe
-from headsculpt.packs.pocket.training.looks.words import HAIR_COLORS, SKINS, Look
+from headsculpt.packs.pocket.training.looks.words import Look
 from headsculpt.render.camera import Camera
 
 CROWN_TO_CHIN = 0.6
@@ -30,7 +29,7 @@ LOOK = Look(
         "age": "",
         "sex": "man",
     },
-    identity=(0.0,) * 10,
+    identity=(0.0,) * 60,
     seed=7,
 )
 
@@ -126,65 +125,6 @@ def test_the_same_seed_gives_the_same_pictures(wardrobe: Wardrobe) -> None:
     for (picture, landmarks, record), (again, same, equal) in zip(first, second, strict=True):
         assert np.array_equal(picture, again) and np.array_equal(landmarks, same) and record == equal
     assert not np.array_equal(first[0][0], other[0][0])
-
-
-def hair_height(wardrobe: Wardrobe, look: Look) -> float:
-    """95th percentile over the scalp of how far the dressed head stands off the bare one, in heads."""
-    bare = wardrobe.dress(replace(look, style="bald"))
-    dressed = wardrobe.dress(look)
-    scalp = bare.mesh.vertices[: len(wardrobe.body.rest)][wardrobe.hairdresser.scalp > 0.02]
-    distance, nearest = cKDTree(scalp).query(dressed.mesh.vertices)
-    highest = np.zeros(len(scalp))
-    np.maximum.at(highest, nearest, distance)
-    return float(np.percentile(highest, 95)) / CROWN_TO_CHIN
-
-
-@pytest.mark.parametrize(
-    ("style", "least", "most"), [("mohawk", 0.12, 0.4), ("afro", 0.12, 0.4), ("short", 0.02, 0.12)]
-)
-def test_hair_is_shape(wardrobe: Wardrobe, style: str, least: float, most: float) -> None:
-    assert least < hair_height(wardrobe, replace(LOOK, style=style)) < most
-
-
-def test_long_hair_falls_below_the_jaw_at_the_back_and_leaves_the_face_free(wardrobe: Wardrobe) -> None:
-    head = wardrobe.dress(replace(LOOK, style="long"))
-    shell = np.unique(head.mesh.triangles[head.mesh.triangles.max(1) >= len(wardrobe.body.rest)])
-    hair = head.mesh.vertices[shell[shell >= len(wardrobe.body.rest)]]
-    assert hair[hair[:, 2] < -0.1][:, 1].min() < -0.28
-    face = (np.abs(hair[:, 0]) < 0.08) & (hair[:, 2] > 0.15) & (hair[:, 1] < 0.05)
-    assert not face.any()
-
-
-def test_a_bald_head_without_a_beard_is_the_head_itself(wardrobe: Wardrobe) -> None:
-    from headsculpt.head.model import Head
-
-    head = wardrobe.dress(LOOK)
-    model = wardrobe.model
-    bare = Head.from_vertices(model, model.posed(LOOK.identity)).vertices
-    assert np.array_equal(head.mesh.vertices[: len(bare)], bare)
-    assert len(head.mesh.vertices) == len(wardrobe.body.rest)
-
-
-def test_a_beard_is_shape_below_the_chin_and_nothing_above_the_nose(wardrobe: Wardrobe) -> None:
-    bare, bearded = wardrobe.dress(LOOK), wardrobe.dress(replace(LOOK, beard="beard"))
-    grown = np.linalg.norm(bearded.mesh.vertices - bare.mesh.vertices, axis=1)
-    assert grown.max() > 0.08 * CROWN_TO_CHIN
-    assert bearded.mesh.vertices[grown > 0.02][:, 1].min() < -0.32
-    above = wardrobe.body.rest[:, 1] > wardrobe.body.anatomy.eye + 0.02
-    assert grown[above].max() == 0
-
-
-def test_colors_are_where_the_words_say(wardrobe: Wardrobe) -> None:
-    head = wardrobe.dress(replace(LOOK, style="mohawk", beard="beard"))
-    colors = head.mesh.colors
-    assert colors is not None
-    cheek = np.linalg.norm(wardrobe.body.rest - wardrobe.body.anatomy.landmarks[50], axis=1).argmin()
-    np.testing.assert_allclose(colors[cheek], np.array(SKINS["green"]), atol=0.12)
-    np.testing.assert_allclose(colors[len(wardrobe.body.rest) :].mean(0), np.array(HAIR_COLORS["red"]), atol=0.12)
-    for side in (468, 473):
-        near = np.linalg.norm(wardrobe.body.rest - wardrobe.body.anatomy.landmarks[side], axis=1).argsort()[:250]
-        eyes = np.array([color for color in colors[near] if color.max() > 0.1])
-        assert (eyes[:, 2] > eyes[:, 0]).any()  # blue irises beside the black pupils
 
 
 def test_cameras_frame_head_and_face(wardrobe: Wardrobe) -> None:

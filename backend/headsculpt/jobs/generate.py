@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from headsculpt.finish.clean import clean
-from headsculpt.finish.finish import finish
+from headsculpt.finish.finish import cleaned, reduced, textured
 from headsculpt.finish.report import versions
 from headsculpt.guidance.prompts import CheckedPrompt, ViewPrompts, check_prompt
 from headsculpt.guidance.score import ScoreSettings
 from headsculpt.head.builtin import load_builtin
 from headsculpt.head.model import Head
+from headsculpt.head.smoothing import smooth_surface
 from headsculpt.jobs.events import Event, GenerateResult, JobControl, Notice
 from headsculpt.jobs.monitor import JobMonitor
 from headsculpt.jobs.request import GenerateRequest
@@ -29,7 +30,7 @@ from headsculpt.packs.pack import Pack, load_pack
 from headsculpt.shape.distance import closed_pieces, signed_distance_grid
 from headsculpt.shape.field import RadianceField
 from headsculpt.shape.occupancy import OccupancyGrid
-from headsculpt.stages import coarse, fine
+from headsculpt.stages import coarse, fine, paint
 from headsculpt.stages.distillation import Distillation
 from headsculpt.stages.extraction import extract_surface
 from headsculpt.stages.presets import PRESETS
@@ -52,7 +53,7 @@ def run_generate(
     torch.set_num_threads(request.threads or default_threads())
     preset = PRESETS[request.preset]
     head = chosen_head(request)
-    steps = {coarse.STAGE: preset.coarse.steps, fine.STAGE: preset.fine.steps}
+    steps = {coarse.STAGE: preset.coarse.steps, fine.STAGE: preset.fine.steps, paint.STAGE: preset.paint.steps}
     monitor = JobMonitor(head.space, steps, request.preview_seconds, emit, control)
     with monitor.part("Getting ready"):
         pack = pack or load_pack(request.pack or POCKET)
@@ -64,7 +65,7 @@ def run_generate(
         studio = Studio(request, pack, prompt.text, head)
         field = RadianceField(
             preset.coarse.field,
-            signed_distance_grid(*head.surface(), preset.coarse.prior_resolution),
+            signed_distance_grid(*smooth_surface(head), preset.coarse.prior_resolution),
             studio.torch_random,
         )
         occupancy = OccupancyGrid(field, preset.coarse.occupancy)
@@ -74,14 +75,16 @@ def run_generate(
     with monitor.part(fine.STAGE):
         tetrahedra = fine.TetrahedralSurface(surface, preset.fine.resolution, preset.fine.smoothing)
         done["fine"] = 0 if control.stop_requested else refine(tetrahedra, field, studio, preset, monitor)
+    with monitor.part("Restoring details"):
+        detail = cleaned(tetrahedra.surface(), solid_pieces(head), preset.finish.detail)
+        mesh = reduced(detail, preset.finish.triangles)
+    with monitor.part(paint.STAGE):
+        done["paint"] = 0 if control.stop_requested else color(mesh, field, studio, preset, monitor)
     with monitor.part("Making textures"):
-        kept = preset.finish
-        textured = finish(
-            tetrahedra.surface(), color_lookup(field), kept.triangles, kept.texture, solid_pieces(head), kept.detail
-        )
+        result = textured(mesh, detail, color_lookup(field), preset.finish.texture)
         control.check()
     report = describe(request, preset, pack, prompt, notices, done, monitor.seconds)
-    return GenerateResult(replace(textured, vertices=head.space.from_head(textured.vertices)), report)
+    return GenerateResult(replace(result, vertices=head.space.from_head(result.vertices)), report)
 
 
 class Studio:
@@ -122,6 +125,14 @@ def refine(
     settings = preset.fine
     return fine.run_fine(
         surface, field, studio.distillation(settings.score), studio.sampler(settings.views), settings, monitor
+    )
+
+
+def color(mesh: Mesh, field: RadianceField, studio: Studio, preset: Preset, monitor: JobMonitor) -> int:
+    """Painting; returns the steps done."""
+    settings = preset.paint
+    return paint.run_paint(
+        mesh, field, studio.distillation(settings.score), studio.sampler(settings.views), settings, monitor
     )
 
 
@@ -182,7 +193,7 @@ def describe(
         "device": str(pack.device),
         "head": "built-in" if request.head is None else request.head.name,
         "steps": done,
-        "steps_planned": {"coarse": preset.coarse.steps, "fine": preset.fine.steps},
+        "steps_planned": {"coarse": preset.coarse.steps, "fine": preset.fine.steps, "paint": preset.paint.steps},
         "seconds": seconds,
         "settings": asdict(preset),
         "notices": notices,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from headsculpt.guidance.score import ScoreSettings
 from headsculpt.shape.field import FieldSettings
 from headsculpt.shape.occupancy import OccupancySettings
-from headsculpt.stages.settings import CoarseSettings, FineSettings, FinishSettings, Preset
+from headsculpt.stages.settings import CoarseSettings, FineSettings, FinishSettings, PaintSettings, Preset
 from headsculpt.stages.views import ViewSettings
 
 PAPER = Preset()
@@ -29,17 +29,24 @@ PREVIEW = Preset(
         extraction_resolution=160,
         field=_OURS,
         occupancy=OccupancySettings(resolution=64),
-        views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.3, 0.2)),
+        views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.4, 0.2), close_up_ramp=0.8),
         score=ScoreSettings(guidance_scale=5.0, rescale=0.2, t_min=0.1, t_max_end=0.3, target_steps=4),
     ),
     fine=FineSettings(
-        steps=120,
+        steps=70,
         resolution=160,
         picture=192,
         smoothing=8,
         learning_rate_color=3e-2,
         views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.36, 0.24)),
         score=ScoreSettings(guidance_scale=5.0, t_min=0.15, t_max=0.8, t_max_end=0.25, target_steps=4),
+    ),
+    paint=PaintSettings(
+        steps=60,
+        picture=192,
+        learning_rate=2e-2,
+        views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.3, 0.5)),
+        score=ScoreSettings(guidance_scale=5.0, t_min=0.1, t_max=0.6, t_max_end=0.2, target_steps=4),
     ),
     finish=FinishSettings(triangles=20_000, texture=1024, detail=0.0045),
 )
@@ -59,7 +66,7 @@ STANDARD = Preset(
         prior_resolution=193,
         extraction_resolution=160,
         field=FieldSettings(levels=12, log2_size=17, finest=512, surface_width=0.005, density_gain=20.0),
-        views=ViewSettings(batch=4, close_up_shares=(0.24, 0.16)),
+        views=ViewSettings(batch=4, close_up_shares=(0.4, 0.15), close_up_ramp=0.8),
         score=ScoreSettings(guidance_scale=5.0, rescale=0.2, t_min=0.1, t_max_end=0.3, target_steps=4),
     ),
     fine=FineSettings(
@@ -70,6 +77,13 @@ STANDARD = Preset(
         learning_rate_color=2e-2,
         views=ViewSettings(batch=4, close_up_shares=(0.3, 0.2)),
         score=ScoreSettings(guidance_scale=5.0, t_min=0.1, t_max=0.7, t_max_end=0.2, target_steps=4),
+    ),
+    paint=PaintSettings(
+        steps=200,
+        picture=256,
+        learning_rate=1e-2,
+        views=ViewSettings(batch=4, front_share=0.25, close_up_shares=(0.3, 0.4)),
+        score=ScoreSettings(guidance_scale=5.0, t_min=0.05, t_max=0.6, t_max_end=0.15, target_steps=4),
     ),
     finish=FinishSettings(triangles=40_000, texture=2048),
 )

@@ -72,6 +72,20 @@ class FineSettings:
 
 
 @dataclass(frozen=True)
+class PaintSettings:
+    """Colours alone, on the finished shape (ours)."""
+
+    steps: int = 0
+    """Optimiser steps; the paper has no such stage."""
+    picture: int = 512
+    """Size of the rasterised pictures in pixels."""
+    learning_rate: float = 1e-3
+    """Adam's rate for the colour field."""
+    views: ViewSettings = dataclasses.field(default_factory=ViewSettings)
+    score: ScoreSettings = dataclasses.field(default_factory=ScoreSettings)
+
+
+@dataclass(frozen=True)
 class FinishSettings:
     """What is made of the fine surface."""
 
@@ -89,4 +103,5 @@ class Preset:
 
     coarse: CoarseSettings = dataclasses.field(default_factory=CoarseSettings)
     fine: FineSettings = dataclasses.field(default_factory=FineSettings)
+    paint: PaintSettings = dataclasses.field(default_factory=PaintSettings)
     finish: FinishSettings = dataclasses.field(default_factory=FinishSettings)

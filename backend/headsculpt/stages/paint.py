@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Painting: the colours alone, on the finished shape, so that they lie where its lids, lips and hairline are.
+
+Not in the paper. The surfaces of its two stages are rougher than the result, whose details are the chosen head's own.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from headsculpt.mesh import Mesh
+from headsculpt.shape.field import RadianceField
+from headsculpt.stages.distillation import Distillation
+from headsculpt.stages.fine import MLP_SHARE, render_surface
+from headsculpt.stages.monitor import Monitor
+from headsculpt.stages.settings import PaintSettings
+from headsculpt.stages.views import ViewSampler
+
+STAGE = "Painting"
+
+
+def run_paint(
+    mesh: Mesh,
+    field: RadianceField,
+    distillation: Distillation,
+    sampler: ViewSampler,
+    settings: PaintSettings,
+    monitor: Monitor,
+) -> int:
+    """Optimises the field's colours in place, as they are seen on `mesh`. Returns the number of steps done."""
+    vertices, triangles = torch.from_numpy(mesh.vertices), torch.from_numpy(mesh.triangles).long()
+    rate = settings.learning_rate
+    optimizer = torch.optim.Adam(
+        [
+            {"params": field.encoder.parameters(), "lr": rate},
+            {"params": field.mlp.parameters(), "lr": MLP_SHARE * rate},
+        ],
+        betas=(0.9, 0.99),
+        eps=1e-15,
+    )
+
+    def as_it_is() -> Mesh:
+        with torch.no_grad():
+            return Mesh(mesh.vertices, mesh.triangles, field.color(vertices).numpy())
+
+    for step in range(settings.steps):
+        views = sampler.sample(settings.picture)
+        loss = distillation.picture_loss(
+            render_surface(vertices, triangles, field, views), views, step / settings.steps
+        )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if monitor.after_step(STAGE, step + 1, settings.steps, as_it_is):
+            return step + 1
+    return settings.steps
