@@ -13,6 +13,7 @@ import torch
 
 from headsculpt.head.builtin import load_builtin
 from headsculpt.head.model import Head
+from headsculpt.head.smoothing import smooth_surface
 from headsculpt.shape.distance import FIELD_BOUND, signed_distance_grid
 from headsculpt.shape.hashgrid import HashGrid, encode_reference
 from headsculpt.shape.tetrahedra import TetrahedralGrid, marching_tetrahedra
@@ -55,7 +56,8 @@ def signed_distance(resolution: int = 64) -> Row:
     head = Head.from_vertices(model, model.vertices)
     axis = np.linspace(-FIELD_BOUND, FIELD_BOUND, resolution)
     nodes = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    vertices, triangles = head.vertices.astype(np.float64), head.triangles.astype(np.int64)
+    surface, faces = smooth_surface(head)
+    vertices, triangles = surface.astype(np.float64), faces.astype(np.int64)
     kind = igl.SIGNED_DISTANCE_TYPE_FAST_WINDING_NUMBER
     return (
         f"signed distance, {resolution}³ nodes to {len(triangles):,} triangles",
