@@ -26,7 +26,7 @@ class ViewSettings:
     front_share: float = 0.0
     """Share of whole-head views that are drawn around the front (σ 25°) instead of evenly around the head."""
     close_up_shares: tuple[float, ...] = ()
-    """Share of steps that go to each of the pack's close-ups, as far as it has them; the rest sees the whole head."""
+    """Share of steps that go to each of the pack's close-ups, or to its last; the rest sees the whole head."""
     close_up_ramp: float = 0.0
     """Share of the stage over which these shares rise from none: shape first, then detail."""
 
@@ -70,9 +70,9 @@ class ViewSampler:
         """0 for the whole head, or the number of a close-up."""
         ramp = self.settings.close_up_ramp
         chance = self.random.random() * max(1.0, ramp / max(progress, 1e-9))
-        for number, share in enumerate(self.settings.close_up_shares[: len(self.spec.close_ups)], 1):
+        for number, share in enumerate(self.settings.close_up_shares, 1):
             if chance < share:
-                return number
+                return min(number, len(self.spec.close_ups))
             chance -= share
         return 0
 
