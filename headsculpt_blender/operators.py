@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Operators: thin, over `pump` and `scene`."""
+"""The operators of a job: thin, over `pump` and `scene`."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +10,7 @@ from . import pump, scene
 from .backend.headsculpt.errors import UserError
 from .backend.headsculpt.jobs.request import MAX_SEED, GenerateRequest
 from .backend.headsculpt.protocol import ProtocolError
+from .head import chosen_head
 from .preferences import preferences
 from .properties import PRESETS
 from .session import Card, Phase, Target, broken
@@ -58,7 +59,7 @@ class HEADSCULPT_OT_generate(bpy.types.Operator):
             negative_prompt=self.setting(settings, "negative_prompt"),
             seed=self.setting(settings, "seed"),
             preset=self.setting(settings, "preset").lower(),
-            head=scene.chosen_head(head, context.evaluated_depsgraph_get()) if head else None,
+            head=chosen_head(head, context.evaluated_depsgraph_get()) if head else None,
             pack=Path(bpy.path.abspath(options.pack)) if options.pack else None,
             threads=options.threads or None,
         )
@@ -157,22 +158,6 @@ class HEADSCULPT_OT_dismiss_error(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class HEADSCULPT_OT_add_head(bpy.types.Operator):
-    """Add the built-in head to sculpt on, and choose it as the shape to start from"""
-
-    bl_idname = "headsculpt.add_head"
-    bl_label = "Head"
-    bl_options: ClassVar = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return context.mode == "OBJECT"
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        context.scene.headsculpt.head = scene.add_builtin_head(context)
-        return {"FINISHED"}
-
-
 CLASSES = (
     HEADSCULPT_OT_generate,
     HEADSCULPT_OT_place_result,
@@ -180,21 +165,14 @@ CLASSES = (
     HEADSCULPT_OT_cancel,
     HEADSCULPT_OT_copy_error,
     HEADSCULPT_OT_dismiss_error,
-    HEADSCULPT_OT_add_head,
 )
-
-
-def draw_add_menu(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
-    menu.layout.operator(HEADSCULPT_OT_add_head.bl_idname, icon="USER")
 
 
 def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
-    bpy.types.VIEW3D_MT_mesh_add.append(draw_add_menu)
 
 
 def unregister() -> None:
-    bpy.types.VIEW3D_MT_mesh_add.remove(draw_add_menu)
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

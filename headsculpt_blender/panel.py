@@ -6,7 +6,7 @@ from __future__ import annotations
 import blf
 import bpy
 
-from . import operators
+from . import head_operators, operators
 from .pump import session
 from .session import Card, Job, Phase
 
@@ -49,7 +49,7 @@ def draw_request(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     fields.use_property_decorate = False
     row = fields.row(align=True)
     row.prop(settings, "head")
-    row.operator(operators.HEADSCULPT_OT_add_head.bl_idname, text="", icon="ADD")
+    row.operator(head_operators.HEADSCULPT_OT_add_head.bl_idname, text="", icon="ADD")
     fields.prop(settings, "preset")
     fields.prop(settings, "seed")
 

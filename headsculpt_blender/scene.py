@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Blender's data: plain functions that read the chosen head, show the growing one and build the finished one."""
+"""Blender's data: plain functions that show the growing head and build the finished one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,6 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
-from .backend.headsculpt.errors import UserError
-from .backend.headsculpt.head.builtin import load_builtin
-from .backend.headsculpt.head.model import Head
-from .backend.headsculpt.jobs.request import HeadShape
 from .backend.headsculpt.protocol import Array, Frame, ProtocolError
 from .session import Job, Target
 
@@ -65,75 +61,13 @@ def read_arrays(frame: Frame, shapes: Mapping[str, tuple[str, tuple[int, ...]]])
     return arrays
 
 
-# --- the chosen head ------------------------------------------------------------------------------------------------
-
-
-def chosen_head(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> HeadShape:
-    """The object as it stands, with its shape keys and modifiers, in its own coordinates turned y-up.
-
-    Raises UserError for anything that is not the built-in head's mesh.
-    """
-    if obj.type != "MESH":
-        raise UserError(f"“{obj.name}” is not a mesh.", "Choose a mesh object, or none for the built-in head.")
-    vertices = evaluated_vertices(obj, depsgraph)
-    if abs(obj.matrix_world.determinant()) < 1e-12:
-        raise UserError(f"“{obj.name}” is scaled to nothing.", "Give it a scale other than zero.")
-    expected = len(load_builtin().vertices)
-    if len(vertices) != expected and len(obj.data.vertices) == expected:
-        raise UserError(
-            f"The modifiers of “{obj.name}” change its number of vertices from {expected:,} to {len(vertices):,}.",
-            "Switch off in the viewport those that do, for example Subdivision Surface.",
-        )
-    if len(vertices) != expected:
-        raise UserError(
-            f"“{obj.name}” has {len(vertices):,} vertices, the built-in head has {expected:,}.",
-            "Choose a head that was made from the built-in one, or none.",
-        )
-    shape = HeadShape(obj.name, to_y_up(vertices))
-    Head.from_vertices(load_builtin(), shape.vertices)
-    return shape
-
-
-def evaluated_vertices(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> NDArray[np.float32]:
-    """float32 [V, 3] in the object's coordinates."""
-    if obj.mode == "EDIT":
-        obj.update_from_editmode()
-        depsgraph.update()
-    evaluated = obj.evaluated_get(depsgraph)
-    mesh = evaluated.to_mesh()
-    try:
-        vertices = np.empty(len(mesh.vertices) * 3, np.float32)
-        mesh.vertices.foreach_get("co", vertices)
-    finally:
-        evaluated.to_mesh_clear()
-    return vertices.reshape(-1, 3)
+# --- the growing head -----------------------------------------------------------------------------------------------
 
 
 def target_of(head: bpy.types.Object | None, context: bpy.types.Context) -> Target:
     """Where the result will stand: where the chosen head stands now, or at the 3D cursor."""
     matrix = head.matrix_world if head else Matrix.Translation(context.scene.cursor.location)
     return Target(context.scene.name, head.name if head else "", tuple(tuple(row) for row in matrix))
-
-
-def add_builtin_head(context: bpy.types.Context) -> bpy.types.Object:
-    """The built-in head as an object at the 3D cursor: a shape to sculpt before a head is generated from it."""
-    model = load_builtin()
-    mesh = bpy.data.meshes.new("Head")
-    faces = [quad if quad[2] != quad[3] else quad[:3] for quad in model.quads.tolist()]
-    mesh.from_pydata(to_z_up(model.vertices).tolist(), [], faces)
-    corners = np.concatenate(
-        [quad if quad[2] != quad[3] else quad[:3] for quad in model.quad_uv[:, : model.quads.shape[1]]]
-    )
-    mesh.uv_layers.new(name="UVMap").uv.foreach_set("vector", model.uv[corners].reshape(-1))
-    mesh.shade_smooth()
-    obj = bpy.data.objects.new("Head", mesh)
-    obj.location = context.scene.cursor.location
-    context.collection.objects.link(obj)
-    select_only(context.view_layer, obj)
-    return obj
-
-
-# --- the growing head -----------------------------------------------------------------------------------------------
 
 
 def show_preview(job: Job, frame: Frame) -> None:

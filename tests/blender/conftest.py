@@ -66,7 +66,7 @@ def begin(addon: Callable[[str], ModuleType]) -> Callable[..., None]:
 
     def start(prompt: str, head: bpy.types.Object | None = None, **fields: object) -> None:
         depsgraph = bpy.context.evaluated_depsgraph_get()
-        shape = scene.chosen_head(head, depsgraph) if head else None
+        shape = addon("head").chosen_head(head, depsgraph) if head else None
         request = operators.GenerateRequest(prompt, head=shape, **fields)
         pump.start(request, scene.target_of(head, bpy.context))
 

@@ -155,7 +155,6 @@ def test_the_result_stands_where_the_chosen_head_stood(addon: Addon, place: str)
 def test_shape_keys_and_modifiers_of_the_chosen_head_count(addon: Addon) -> None:
     head = add_head()
     before = vertices_of(head)
-    head.shape_key_add(name="Basis")
     key = head.shape_key_add(name="wide")
     key.data.foreach_set("co", (before * [1.5, 1, 1]).astype(np.float32).ravel())
     key.value = 1
@@ -178,7 +177,7 @@ def test_a_head_in_edit_mode_is_read_as_it_is_being_edited(addon: Addon) -> None
     bpy.ops.object.mode_set(mode="EDIT")
     bpy.ops.mesh.select_all(action="SELECT")
     bpy.ops.transform.translate(value=(0, 0, 1))
-    shape = addon("scene").chosen_head(head, bpy.context.evaluated_depsgraph_get())
+    shape = addon("head").chosen_head(head, bpy.context.evaluated_depsgraph_get())
     bpy.ops.object.mode_set(mode="OBJECT")
     np.testing.assert_allclose(shape.vertices[:, 1], before[:, 2] + 1, atol=1e-5)
 

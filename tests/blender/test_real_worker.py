@@ -67,7 +67,7 @@ def test_a_head_grows_where_the_chosen_one_stands(
     head.location, head.rotation_euler, head.scale = (3, 0, 1), (0, 0, 1), (10, 10, 10)
     bpy.context.view_layer.update()
     scene, session = addon_module("scene"), real.session
-    shape = scene.chosen_head(head, bpy.context.evaluated_depsgraph_get())
+    shape = addon_module("head").chosen_head(head, bpy.context.evaluated_depsgraph_get())
     request = addon_module("operators").GenerateRequest("a bald zorp head", head=shape, pack=pack, threads=1)
     real.start(request, scene.target_of(head, bpy.context))
     key = session.job.key

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The head to start from: puts the built-in one into the scene, moves its shape keys, reads how a chosen one stands."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from .backend.headsculpt.errors import UserError
+from .backend.headsculpt.head.builtin import load_builtin
+from .backend.headsculpt.head.model import Head, HeadModel
+from .backend.headsculpt.jobs.request import HeadShape
+from .scene import linear, new_material, principled, select_only, to_y_up, to_z_up
+
+IDENTITY = "Identity "
+"""What the names of the identity keys begin with; their number in the model, from 1, follows."""
+IDENTITY_KEYS = 20
+"""The first components carry 95 % of what tells the model's heads apart; the others move less than 2.5 mm."""
+IDENTITY_LIMIT = 3.0
+"""Standard deviations: beyond, no head is somebody's."""
+
+PARTS = (
+    # material, masks that say where it lies (the last one of the list wins), sRGB colour, roughness
+    ("Skin", (), (0.89, 0.73, 0.65), 0.5),
+    ("Mouth", ("mouth_bag", "gums", "tongue"), (0.66, 0.35, 0.34), 0.35),
+    ("Teeth", ("teeth",), (0.91, 0.88, 0.81), 0.25),
+    ("Eyes", ("eyeballs",), (0.91, 0.90, 0.88), 0.1),
+    ("Irises", ("iris",), (0.36, 0.27, 0.19), 0.1),
+    ("Pupils", ("pupil",), (0.02, 0.02, 0.02), 0.1),
+)
+
+
+# --- the built-in head in the scene ---------------------------------------------------------------------------------
+
+
+def add_builtin_head(context: bpy.types.Context) -> bpy.types.Object:
+    """The built-in head at the 3D cursor, in metres, facing −y, with its identities and expressions as shape keys."""
+    model = load_builtin()
+    obj = bpy.data.objects.new("Head", builtin_mesh(model))
+    add_keys(obj, model)
+    obj.location = context.scene.cursor.location
+    context.collection.objects.link(obj)
+    select_only(context.view_layer, obj)
+    return obj
+
+
+def builtin_mesh(model: HeadModel) -> bpy.types.Mesh:
+    """Quads with UVs and a material for each part."""
+    mesh = bpy.data.meshes.new("Head")
+    corner = np.ones(model.quads.shape, bool)
+    corner[:, 3] = model.quads[:, 2] != model.quads[:, 3]  # a triangle repeats its last index
+    faces = [face[:size] for face, size in zip(model.quads.tolist(), corner.sum(1).tolist(), strict=True)]
+    mesh.from_pydata(to_z_up(model.vertices), [], faces)
+    mesh.uv_layers.new(name="UVMap").uv.foreach_set("vector", model.uv[model.quad_uv[corner]].reshape(-1))
+    for name, _, srgb, roughness in PARTS:
+        mesh.materials.append(plain_material(f"Head {name}", srgb, roughness))
+    mesh.polygons.foreach_set("material_index", face_parts(model))
+    mesh.shade_smooth()
+    return mesh
+
+
+def face_parts(model: HeadModel) -> NDArray[np.int32]:
+    """For each quad the row of PARTS that it is made of, int32 [Q]."""
+    parts = np.zeros(len(model.quads), np.int32)
+    for number, (_, masks, _, _) in enumerate(PARTS):
+        for name in masks:
+            parts[model.masks[name][model.quads].min(1) > 0.5] = number
+    return parts
+
+
+def plain_material(name: str, srgb: tuple[float, float, float], roughness: float) -> bpy.types.Material:
+    """A Principled material of one colour, which solid shading shows too."""
+    material = new_material(name)
+    color = (*linear(np.array(srgb)).tolist(), 1.0)
+    shader = principled(material)
+    shader.inputs["Base Color"].default_value = material.diffuse_color = color
+    shader.inputs["Roughness"].default_value = material.roughness = roughness
+    return material
+
+
+def add_keys(obj: bpy.types.Object, model: HeadModel) -> None:
+    """Shape keys: Basis, Identity 1 … in standard deviations, then the expressions by Apple's names from 0 to 1."""
+    obj.shape_key_add(name="Basis")
+    for number, offset in enumerate(model.identity[:IDENTITY_KEYS], 1):
+        key = add_key(obj, f"{IDENTITY}{number}", model.vertices + offset)
+        key.slider_min, key.slider_max = -IDENTITY_LIMIT, IDENTITY_LIMIT
+    for name, offset in zip(model.expression_names, model.expression, strict=True):
+        add_key(obj, name, model.vertices + offset)
+
+
+def add_key(obj: bpy.types.Object, name: str, vertices: NDArray[np.float32]) -> bpy.types.ShapeKey:
+    """A shape key with these vertices [V, 3], y up, and the value 0."""
+    key = obj.shape_key_add(name=name, from_mix=False)
+    key.points.foreach_set("co", to_z_up(vertices).reshape(-1))
+    key.value = 0.0
+    return key
+
+
+# --- its shape keys -------------------------------------------------------------------------------------------------
+
+
+def identity_keys(obj: bpy.types.Object | None) -> list[bpy.types.ShapeKey]:
+    return [key for key in keys_of(obj) if key.name.startswith(IDENTITY)]
+
+
+def expression_keys(obj: bpy.types.Object | None) -> list[bpy.types.ShapeKey]:
+    names = set(load_builtin().expression_names)
+    return [key for key in keys_of(obj) if key.name in names]
+
+
+def keys_of(obj: bpy.types.Object | None) -> list[bpy.types.ShapeKey]:
+    keys = obj.data.shape_keys if obj and obj.type == "MESH" else None
+    return list(keys.key_blocks) if keys else []
+
+
+def randomize(obj: bpy.types.Object, seed: int, strength: float) -> None:
+    """Sets the identity keys to somebody drawn from the model: normally distributed, strength times as far."""
+    keys = identity_keys(obj)
+    values = strength * np.random.default_rng(seed).standard_normal(len(keys))
+    for key, value in zip(keys, values.tolist(), strict=True):
+        key.value = value
+
+
+def reset(keys: list[bpy.types.ShapeKey]) -> None:
+    for key in keys:
+        key.value = 0.0
+
+
+# --- how a chosen head stands ---------------------------------------------------------------------------------------
+
+
+def chosen_head(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> HeadShape:
+    """The object as it stands, with its shape keys and modifiers, in its own coordinates turned y-up.
+
+    Raises UserError for anything that is not the built-in head's mesh.
+    """
+    if obj.type != "MESH":
+        raise UserError(f"“{obj.name}” is not a mesh.", "Choose a mesh object, or none for the built-in head.")
+    vertices = evaluated_vertices(obj, depsgraph)
+    if abs(obj.matrix_world.determinant()) < 1e-12:
+        raise UserError(f"“{obj.name}” is scaled to nothing.", "Give it a scale other than zero.")
+    expected = len(load_builtin().vertices)
+    if len(vertices) != expected and len(obj.data.vertices) == expected:
+        raise UserError(
+            f"The modifiers of “{obj.name}” change its number of vertices from {expected:,} to {len(vertices):,}.",
+            "Switch off in the viewport those that do, for example Subdivision Surface.",
+        )
+    if len(vertices) != expected:
+        raise UserError(
+            f"“{obj.name}” has {len(vertices):,} vertices, the built-in head has {expected:,}.",
+            "Choose a head that was made from the built-in one, or none.",
+        )
+    shape = HeadShape(obj.name, to_y_up(vertices))
+    Head.from_vertices(load_builtin(), shape.vertices)
+    return shape
+
+
+def evaluated_vertices(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> NDArray[np.float32]:
+    """float32 [V, 3] in the object's coordinates."""
+    if obj.mode == "EDIT":
+        obj.update_from_editmode()
+        depsgraph.update()
+    evaluated = obj.evaluated_get(depsgraph)
+    mesh = evaluated.to_mesh()
+    try:
+        vertices = np.empty(len(mesh.vertices) * 3, np.float32)
+        mesh.vertices.foreach_get("co", vertices)
+    finally:
+        evaluated.to_mesh_clear()
+    return vertices.reshape(-1, 3)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The part of the sidebar tab that shapes the chosen head: sliders that are its shape keys' own values."""
+
+from __future__ import annotations
+
+import re
+
+import bpy
+
+from . import head_operators, panel
+from .head import expression_keys, identity_keys
+
+FIRST_IDENTITIES = 6
+GROUPS = {
+    "brow": "Brows",
+    "eye": "Eyes",
+    "cheek": "Cheeks",
+    "nose": "Nose",
+    "jaw": "Jaw",
+    "mouth": "Mouth",
+    "tongue": "Tongue",
+}
+"""What Apple's names of the expressions begin with, and what it is called here."""
+LABEL_SHARE = 0.42
+
+Keys = list[bpy.types.ShapeKey]
+
+
+class HEADSCULPT_PT_head(bpy.types.Panel):
+    bl_idname = "HEADSCULPT_PT_head"
+    bl_label = "Head"
+    bl_parent_id = panel.HEADSCULPT_PT_main.bl_idname
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        head = context.scene.headsculpt.head
+        identities, expressions = identity_keys(head), expression_keys(head)
+        if not identities and not expressions:
+            layout.operator(head_operators.HEADSCULPT_OT_add_head.bl_idname, icon="ADD")
+        if identities:
+            layout.operator(head_operators.HEADSCULPT_OT_random_head.bl_idname, icon="FILE_REFRESH")
+            draw_identity(layout, identities)
+        if expressions:
+            draw_expression(layout, expressions)
+
+
+def draw_identity(layout: bpy.types.UILayout, keys: Keys) -> None:
+    body = section(layout, "Identity", head_operators.HEADSCULPT_OT_reset_identity.bl_idname)
+    if body:
+        draw_sliders(body, keys[:FIRST_IDENTITIES])
+    if body and (more := section(body, "More")):
+        draw_sliders(more, keys[FIRST_IDENTITIES:])
+
+
+def draw_sliders(layout: bpy.types.UILayout, keys: Keys) -> None:
+    column = layout.column(align=True)
+    for key in keys:
+        column.prop(key, "value", text=key.name, slider=True)
+
+
+def draw_expression(layout: bpy.types.UILayout, keys: Keys) -> None:
+    """A section for each part of the face, in it a row for each movement: one slider, or the left and the right."""
+    body = section(layout, "Expression", head_operators.HEADSCULPT_OT_reset_expression.bl_idname)
+    if not body:
+        return
+    for prefix, label in GROUPS.items():
+        movements = movements_of(prefix, keys)
+        if movements and (group := section(body, label)):
+            column = group.column(align=True)
+            if any(len(sides) == 2 for sides in movements.values()):
+                draw_sides(column)
+            for movement, sides in movements.items():
+                draw_movement(column, movement, sides)
+
+
+def movements_of(prefix: str, keys: Keys) -> dict[str, Keys]:
+    """The keys of one part of the face by movement: browDownLeft and browDownRight are brow's “Down”."""
+    movements: dict[str, Keys] = {}
+    for key in keys:
+        if key.name.startswith(prefix):
+            movement = key.name.removeprefix(prefix).removesuffix("Left").removesuffix("Right") or "Sideways"
+            movements.setdefault(re.sub("(?<=[a-z])(?=[A-Z])", " ", movement), []).append(key)
+    return movements
+
+
+def draw_sides(layout: bpy.types.UILayout) -> None:
+    """The heads of the two columns: the sides as the head itself has them."""
+    split = layout.split(factor=LABEL_SHARE)
+    split.label()
+    row = split.row()
+    row.enabled = False
+    row.label(text="Left")
+    row.label(text="Right")
+
+
+def draw_movement(layout: bpy.types.UILayout, label: str, sides: Keys) -> None:
+    split = layout.split(factor=LABEL_SHARE)
+    split.label(text=label)
+    row = split.row(align=True)
+    for key in sides:
+        row.prop(key, "value", text="", slider=True)
+
+
+def section(layout: bpy.types.UILayout, label: str, reset: str = "") -> bpy.types.UILayout | None:
+    """A part of the panel that can be folded away; at first it is. reset: an operator's button in its header."""
+    header, body = layout.panel(f"{HEADSCULPT_PT_head.bl_idname}_{label}", default_closed=True)
+    header.label(text=label)
+    if reset:
+        header.operator(reset, text="", icon="LOOP_BACK", emboss=False)
+    return body
+
+
+def register() -> None:
+    bpy.utils.register_class(HEADSCULPT_PT_head)
+
+
+def unregister() -> None:
+    bpy.utils.unregister_class(HEADSCULPT_PT_head)
