@@ -9,7 +9,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import igl
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from headsculpt.guidance.prompts import CheckedPrompt, ViewPrompts, check_prompt
 from headsculpt.guidance.score import ScoreSettings
 from headsculpt.head.builtin import load_builtin
 from headsculpt.head.model import Head
-from headsculpt.head.smoothing import smooth_surface
+from headsculpt.head.smoothing import LEVELS, smooth, smooth_surface
 from headsculpt.jobs.events import Event, GenerateResult, JobControl, Notice
 from headsculpt.jobs.monitor import JobMonitor
 from headsculpt.jobs.request import GenerateRequest
@@ -153,13 +152,11 @@ def chosen_head(request: GenerateRequest) -> Head:
 
 
 def solid_pieces(head: Head) -> list[Mesh]:
-    """What is seen of a head from outside, smooth, as closed pieces: without the sockets behind its eyeballs."""
-    sockets = head.masks.get("eye_sockets", np.zeros(len(head.vertices), np.float32)) > 0.5
-    inside = np.max([head.masks.get(name, sockets) for name in ("teeth", "gums", "tongue")], axis=0) > 0.5
-    seen = ~(sockets | inside)[head.triangles].any(axis=1)
-    used, faces = np.unique(head.triangles[seen], return_inverse=True)  # igl.loop wants no other vertices
-    points, faces = igl.loop(head.vertices[used].astype(np.float64), faces.reshape(-1, 3).astype(np.int64), 1)[:2]
-    return closed_pieces(points, faces)
+    """What is seen of a head from outside, smooth, as closed pieces: without the sockets behind its eyeballs, which
+    are capped at the lids."""
+    vertices, triangles = head.surface()
+    sockets = head.masks["eye_sockets"] > 0.5
+    return closed_pieces(*smooth(vertices, triangles[~sockets[triangles].any(axis=1)], LEVELS))
 
 
 def color_lookup(field: RadianceField) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
