@@ -147,7 +147,7 @@ def _judge(options: argparse.Namespace) -> None:
 
     model = load_builtin()
     head = Head.from_vertices(model, model.vertices if options.head is None else read_vertices(options.head))
-    synonyms = read_description(POCKET)["synonyms"]
+    synonyms = read_description(POCKET).get("synonyms", {})
     for path in options.files:
         judgement, written = judge_file(path, options.prompt, synonyms, head, load_judge())
         print(path, *report_lines(judgement), *written, sep="\n")

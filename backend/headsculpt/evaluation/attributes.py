@@ -56,6 +56,14 @@ SEEN_UP_TO: dict[str, float] = {
 """Degrees of |azimuth| up to which each can be seen. Eyes lie deep: from the side the lids are all there is."""
 BEYOND_THE_FACE = ("style", "hair", "beard", "headwear", "ears")
 """What a picture of nothing but the face may cut off."""
+SMALL = ("moustache", "brows", "eyes", "lipstick", "expression", "age")
+"""What only a picture of the face alone shows well."""
+LONG_UNDER_HATS = ("long", "bob", "curly")
+"""Styles that a hat leaves to be told apart."""
+GONE_UNDER_HATS = ("bald", "mohawk", "bun")
+"""Styles that show no hair under a hat."""
+OVER_EARS = ("long", "bob", "curly", "afro")
+"""Styles that hide the ears, or at least their tips."""
 FULL_BEARDS = ("beard", "long beard", "goatee")
 """Those with a moustache of their own, and enough hair to show its colour."""
 
@@ -63,7 +71,7 @@ FULL_BEARDS = ("beard", "long beard", "goatee")
 def seen_from(attribute: str, azimuth: float, near: bool = False) -> bool:
     """Whether an attribute can be seen from this azimuth in degrees. near: by a camera that sees the face alone."""
     away = abs((azimuth + 180) % 360 - 180)
-    return away <= SEEN_UP_TO[attribute] and not (near and attribute in BEYOND_THE_FACE)
+    return away <= SEEN_UP_TO[attribute] and attribute not in (BEYOND_THE_FACE if near else SMALL)
 
 
 def visible(words: Mapping[str, str], azimuth: float, near: bool = False) -> dict[str, str]:
@@ -75,12 +83,13 @@ def visible(words: Mapping[str, str], azimuth: float, near: bool = False) -> dic
 
 def _hidden(attribute: str, words: Mapping[str, str], azimuth: float) -> bool:
     """Whether other attributes hide this one."""
-    bearded = words["beard"] in FULL_BEARDS
+    style, hat, bearded = words["style"], words["headwear"] == "hat", words["beard"] in FULL_BEARDS
     if attribute == "hair":
         on_face = (bearded or words["moustache"] != "") and seen_from("beard", azimuth)
-        return (words["style"] == "bald" or words["headwear"] == "hat") and not on_face
+        return (style == "bald" or (hat and style in GONE_UNDER_HATS)) and not on_face
     return {
-        "style": words["headwear"] == "hat",
+        "style": hat and style not in LONG_UNDER_HATS,
+        "ears": style in OVER_EARS,
         "moustache": bearded,
         "eyes": words["expression"] == "sleeping",
     }.get(attribute, False)

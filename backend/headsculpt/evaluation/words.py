@@ -4,7 +4,7 @@
     python -m headsculpt.evaluation.words PACK --out out/words --docs docs
 
 Draws 64 pictures for every word by DDIM at the Preview preset's guidance, from words alone: a map of the built-in
-head's landmarks would hold its expression down. Small things (eyes, eyebrows, lipstick, expressions) are drawn as the
+head's landmarks would hold its expression down. What is small (eyes, moustache, expression, age …) is drawn as the
 pack's closest close-up, all else as the whole head; both from the front. Started again it goes on where it was.
 """
 
@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from headsculpt.evaluation.attributes import ATTRIBUTES
+from headsculpt.evaluation.attributes import ATTRIBUTES, SMALL
 from headsculpt.evaluation.judge.network import QUESTIONS
 from headsculpt.evaluation.judge.reading import Judge, load_judge
 from headsculpt.evaluation.pages import fill, stacked, write_picture
@@ -37,8 +37,6 @@ PICTURES, BATCH, STEPS = 64, 16, 16
 GUIDANCE = PREVIEW.fine.score.guidance_scale
 SHOWN, TILE = 6, 96
 """Pictures of each word on the sheet, and their side."""
-SMALL = ("brows", "eyes", "lipstick", "expression")
-"""What is drawn from nearby."""
 SEED = 11
 PAGE, MARK = "pack.md", "words"
 

@@ -9,13 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BLOCK = 8
+from headsculpt.evaluation.judge.network import SIZE
+
+BLOCK = 6
+"""Side of the blocks in pixels: 8 of a picture of 128."""
 LUMA = torch.tensor([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])
 """sRGB to JPEG's brightness and two differences of colour."""
 
 
 def augment(pictures: Tensor, random: torch.Generator) -> Tensor:
-    """A changed copy of pictures [B, 3, S, S] in [0, 1]; a third of them keep their sharpness."""
+    """A changed copy [B, 3, SIZE, SIZE] of pictures [B, 3, S, S] in [0, 1]; a third of them keep their sharpness."""
     pictures = _moved(pictures, random)
     kind = torch.randint(0, 3, (len(pictures),), generator=random, device=random.device)
     changed = torch.empty_like(pictures)
@@ -37,7 +40,7 @@ def _moved(pictures: Tensor, random: torch.Generator) -> Tensor:
     shift = _uniform(random, (count, 2), -0.06, 0.06)
     cos, sin = scale * turn.cos(), scale * turn.sin()
     rows = torch.stack([flip * cos, -flip * sin, shift[:, 0], sin, cos, shift[:, 1]], 1).view(count, 2, 3)
-    grid = functional.affine_grid(rows, list(pictures.shape), align_corners=False)
+    grid = functional.affine_grid(rows, [count, 3, SIZE, SIZE], align_corners=False)
     return functional.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)
 
 
@@ -52,7 +55,7 @@ def _soft(pictures: Tensor, random: torch.Generator) -> Tensor:
 
 
 def _blocky(pictures: Tensor, random: torch.Generator) -> Tensor:
-    """Blocks of 8×8 pixels that keep only their lowest frequencies, each a little wrong: what a codec of patches, or
+    """Blocks of pixels that keep only their lowest frequencies, each a little wrong: what a codec of patches, or
     JPEG, leaves."""
     count = len(pictures)
     basis = _cosines().to(pictures)
@@ -66,7 +69,7 @@ def _blocky(pictures: Tensor, random: torch.Generator) -> Tensor:
     wrong = torch.randn(waves.shape, generator=random, device=random.device) * _uniform(
         random, (count, 1, 1, 1, 1, 1), 0.0, 0.12
     )
-    waves = torch.where(frequency <= kept[..., :, :, :, :], waves + wrong, 0.0)
+    waves = torch.where(frequency <= kept, waves + wrong, 0.0)
     blocks = torch.einsum("uy,bkmunv,vx->bkmynx", basis, waves, basis)
     return torch.einsum("ck,bkyx->bcyx", torch.linalg.inv(luma), blocks.flatten(4, 5).flatten(2, 3)).contiguous()
 

@@ -22,32 +22,38 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "face": ("hidden", "shown"),
 }
 """All that the network is asked, and the possible answers."""
-SIZE = 128
-"""Side of the pictures that it reads."""
-WIDTHS, BLOCKS = (16, 32, 64, 128), (0, 1, 1, 2)
+SIZE = 96
+"""Side of the pictures that it reads, pixels."""
+WIDTHS, BLOCKS = (16, 32, 64, 128), (0, 1, 1, 1)
 """Channels after each halving of the picture, and residual blocks there."""
+PLACES, MIXED = 32, 160
+"""Channels that keep their place in the picture, and the features that all of those are mixed into."""
 
 
 class Network(nn.Module):
-    """0.8 M parameters, 2.5 ms a picture on one core."""
+    """0.7 M parameters, 1.2 ms a picture on one core."""
 
-    def __init__(self, widths: tuple[int, ...] = WIDTHS, blocks: tuple[int, ...] = BLOCKS) -> None:
+    def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for before, width, count in zip((3, *widths), widths, blocks, strict=False):
+        for before, width, count in zip((3, *WIDTHS[:-1]), WIDTHS, BLOCKS, strict=True):
             layers += [*_convolution(before, width, stride=2), nn.ReLU(inplace=True)]
             layers += [_Residual(width) for _ in range(count)]
         trunk: Any = nn.Sequential(*layers)
         self.trunk = trunk.to(memory_format=torch.channels_last)
+        cells = (SIZE >> len(WIDTHS)) ** 2
+        self.places = nn.Sequential(
+            nn.Conv2d(WIDTHS[-1], PLACES, 1), nn.Flatten(), nn.Linear(PLACES * cells, MIXED), nn.ReLU(inplace=True)
+        )
         self.drop = nn.Dropout(0.1)
-        # the mean tells of colours, the largest of small things
-        self.answers = nn.Linear(2 * widths[-1], sum(map(len, QUESTIONS.values())))
+        self.answers = nn.Linear(MIXED + 2 * WIDTHS[-1], sum(map(len, QUESTIONS.values())))
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         """pictures: [B, 3, SIZE, SIZE] in [0, 1]. Returns the scores of each question's answers, [B, K]."""
-        features = self.trunk((pictures - 0.5).contiguous(memory_format=torch.channels_last))
-        pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
-        scores = self.answers(self.drop(pooled)).split([len(answers) for answers in QUESTIONS.values()], 1)
+        seen = self.trunk((pictures - 0.5).contiguous(memory_format=torch.channels_last))
+        # what is where, the mean for colours, and the largest for small things wherever they are
+        features = torch.cat([self.places(seen), seen.mean((2, 3)), seen.amax((2, 3))], 1)
+        scores = self.answers(self.drop(features)).split([len(answers) for answers in QUESTIONS.values()], 1)
         return dict(zip(QUESTIONS, scores, strict=True))
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headsculpt.evaluation.attributes import ATTRIBUTES, seen_from
-from headsculpt.evaluation.judge import network
+from headsculpt.evaluation.judge import network, studio
 from headsculpt.evaluation.judge.network import QUESTIONS, SIZE, Network
 from headsculpt.evaluation.judge.studio import FACE, camera
 from headsculpt.mesh import Mesh, TexturedMesh
@@ -36,9 +36,10 @@ class View:
     near: bool = False
 
 
+_NEAR = ((0, 0), (0, 10), (20, 5), (-20, 5), (40, 5), (-40, 5))
 PORTRAITS = (
     *(View(azimuth) for azimuth in (0, 22, -22, 45, -45, 80, -80, 110, -110, 150, -150, 180)),
-    *(View(azimuth, elevation, near=True) for azimuth, elevation in ((0, 0), (0, 10), (20, 5), (-20, 5))),
+    *(View(azimuth, elevation, near=True) for azimuth, elevation in _NEAR),
 )
 """What a finished head is read from."""
 
@@ -131,7 +132,7 @@ def in_a_row(faces: Sequence[bool]) -> bool:
     return any(all(faces[start : start + NEIGHBOURS]) for start in range(len(faces) - NEIGHBOURS + 1))
 
 
-def photographs(mesh: Mesh | TexturedMesh, views: Sequence[View], size: int = SIZE) -> NDArray[np.uint8]:
+def photographs(mesh: Mesh | TexturedMesh, views: Sequence[View], size: int = studio.SIZE) -> NDArray[np.uint8]:
     """Plain pictures [N, S, S, 3] of a head in head space."""
     pictures = []
     for view in views:

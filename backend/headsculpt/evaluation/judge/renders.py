@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +22,10 @@ from headsculpt.packs.pocket.training.looks.words import Look
 
 UNKNOWN = -1
 """The label of a question that a picture can not answer."""
-WHOLE_VIEWS, NEAR_VIEWS = 6, 3
+WHOLE_VIEWS, NEAR_VIEWS = 5, 5
 """Pictures of each head: of all of it, and of its face alone."""
+PER_HEAD = WHOLE_VIEWS + NEAR_VIEWS + 2
+"""With two of its two-faced twins."""
 SHARD = 100
 """Heads in one file."""
 FACE_SHOWN, FACE_HIDDEN = 75.0, 118.0
@@ -33,7 +37,22 @@ OWN_SEEDS = 1 << 20
 CROSS_DRESSING = 0.1
 """How often a woman has a beard or a man lipstick: seldom, or a beard would say nothing of who wears it."""
 
-Sample = tuple[NDArray[np.uint8], NDArray[np.int8]]
+PAINTED = ("bald", "short")
+"""Styles whose back is flat enough for a face to be painted on."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a picture shows. words: Look.words(); azimuth: degrees; near: of the face alone; two_faced: of a head with a
+    second face, from behind."""
+
+    words: dict[str, str]
+    azimuth: float
+    near: bool = False
+    two_faced: bool = False
+
+
+Sample = tuple[NDArray[np.uint8], Record]
 
 
 def draw_look(rng: np.random.Generator, identity_count: int) -> Look:
@@ -62,20 +81,18 @@ NOTHING = {"paint": 0.6, "glasses": 0.3, "headwear": 0.4, "ears": 0.1, "lipstick
 """How often an attribute is set to nothing before it is drawn from all its values: such things hide others."""
 
 
-def labels(words: dict[str, str], azimuth: float, near: bool) -> NDArray[np.int8]:
-    """The right answer to each of QUESTIONS, int8 [Q]; UNKNOWN where the picture can not tell."""
-    away = abs((azimuth + 180) % 360 - 180)
-    said = visible(words, azimuth, near)
+def labels(record: Record) -> NDArray[np.int8]:
+    """The right answer to each of QUESTIONS, int8 [Q]; UNKNOWN where the picture can not tell. Of a two-faced head from
+    behind only one thing is asked."""
+    if record.two_faced:
+        return _encoded({"face": "shown"})
+    away = abs((record.azimuth + 180) % 360 - 180)
+    said = visible(record.words, record.azimuth, record.near)
     if all(abs(away - limit) > VIEW_MARGIN for limit in VIEW_LIMITS):
         said["view"] = QUESTIONS["view"][sum(away > limit for limit in VIEW_LIMITS)]
     if not FACE_SHOWN < away < FACE_HIDDEN:
         said["face"] = "shown" if away <= FACE_SHOWN else "hidden"
     return _encoded(said)
-
-
-def labels_behind_two_faced() -> NDArray[np.int8]:
-    """Of a two-faced head from behind only one thing is asked."""
-    return _encoded({"face": "shown"})
 
 
 def _encoded(said: dict[str, str]) -> NDArray[np.int8]:
@@ -90,18 +107,18 @@ def draw_azimuth(rng: np.random.Generator) -> float:
 
 
 def head_samples(wardrobe: Wardrobe, rng: np.random.Generator) -> Iterator[Sample]:
-    """All pictures of one random head, with their labels."""
+    """All PER_HEAD pictures of one random head."""
     look = draw_look(rng, len(wardrobe.model.identity))
     head = wardrobe.dress(look)
     subject, words = Subject(head.mesh), look.words()
     for view in range(WHOLE_VIEWS + NEAR_VIEWS):
         near = view >= WHOLE_VIEWS
         azimuth = rng.uniform(-NEAR_LIMIT, NEAR_LIMIT) if near else draw_azimuth(rng)
-        yield subject.photograph(draw_camera(azimuth, near, rng), rng), labels(words, azimuth, near)
-    for second_face in (two_faced, face_painted_behind):
+        yield subject.photograph(draw_camera(azimuth, near, rng), rng), Record(words, azimuth, near)
+    for second_face in (two_faced, face_painted_behind if look.style in PAINTED else two_faced):
         twin = Subject(second_face(head.mesh, rng.uniform(-0.05, 0.05)))
         azimuth = 180 + rng.uniform(-FACE_SHOWN, FACE_SHOWN)
-        yield twin.photograph(draw_camera(azimuth, False, rng), rng), labels_behind_two_faced()
+        yield twin.photograph(draw_camera(azimuth, False, rng), rng), Record(words, azimuth, two_faced=True)
 
 
 def render_shards(folder: Path, heads: int, seed: int, wardrobe: Wardrobe) -> None:
@@ -114,20 +131,21 @@ def render_shards(folder: Path, heads: int, seed: int, wardrobe: Wardrobe) -> No
         start = time.perf_counter()
         rng = np.random.default_rng([seed, shard])
         count = min(SHARD, heads - shard * SHARD)
-        pictures, answers = zip(*(one for _ in range(count) for one in head_samples(wardrobe, rng)), strict=True)
+        pictures, records = zip(*(one for _ in range(count) for one in head_samples(wardrobe, rng)), strict=True)
         partial = path.with_suffix(".part.npz")
-        np.savez(partial, pictures=np.stack(pictures), labels=np.stack(answers))
+        text = json.dumps([asdict(record) for record in records])
+        np.savez(partial, pictures=np.stack(pictures), records=np.array(text))
         os.replace(partial, path)
         each = (time.perf_counter() - start) / len(pictures)
         print(f"{path.name}: {len(pictures)} pictures, {1e3 * each:.0f} ms each", flush=True)
 
 
-def load_shards(folder: Path) -> Sample:
+def load_shards(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
     """All pictures [N, S, S, 3] and labels [N, Q] of a folder."""
     paths = sorted(path for path in folder.glob("*.npz") if ".part" not in path.name)
     pictures, answers = [], []
     for path in paths:
         with np.load(path, allow_pickle=False) as data:
             pictures.append(data["pictures"])
-            answers.append(data["labels"])
-    return np.concatenate(pictures), np.concatenate(answers)
+            answers += [labels(Record(**record)) for record in json.loads(str(data["records"]))]
+    return np.concatenate(pictures), np.stack(answers)

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from headsculpt.evaluation.judge.network import SIZE
 from headsculpt.head.space import CROWN_TO_CHIN
 from headsculpt.mesh import Mesh
 from headsculpt.packs.pocket.training.surface import vertex_normals
@@ -16,9 +15,11 @@ from headsculpt.render.raster import array, interpolate_kernel, rasterize_kernel
 
 Floats = NDArray[np.floating]
 
+SIZE = 128
+"""Side of a picture, pixels: more than the network reads, so that it can be zoomed."""
 SAMPLES = 2
 """Samples a pixel, along each side."""
-WHOLE_SHARE, NEAR_SHARE = (0.29, 0.60), (1.1, 1.75)
+WHOLE_SHARE, NEAR_SHARE = (0.29, 0.60), (1.0, 1.6)
 """Crown to chin as a share of the picture's height: of the whole head, of the face alone."""
 FACE = np.array([0.0, -0.07, 0.12])
 """What cameras near the face look at, head space."""
@@ -32,7 +33,7 @@ def draw_camera(azimuth: float, near: bool, rng: np.random.Generator, size: int 
     share = rng.uniform(*(NEAR_SHARE if near else WHOLE_SHARE))
     fov = 2 * np.degrees(np.arctan(CROWN_TO_CHIN / 2 / share / radius))
     elevation = rng.triangular(-18, 5, 28) if near else rng.triangular(-25, 5, 50)
-    target = FACE * near + rng.uniform(-0.04, 0.04, 3)
+    target = FACE * near + rng.uniform(-1, 1, 3) * (0.025 if near else 0.04)
     return camera(azimuth, elevation, radius, fov, target, size)
 
 

@@ -46,7 +46,7 @@ class Plan:
     """Learning rate after the warm-up; falls as a cosine to nothing."""
     warm_up: float = 0.03
     """Share of the time in which the rate rises."""
-    batch: int = 64
+    batch: int = 32
     smoothing: float = 0.02
     """Of the labels."""
     weight_decay: float = 0.02

@@ -15,12 +15,12 @@ from headsculpt.evaluation.judge.augment import augment
 from headsculpt.evaluation.judge.mirrored import face_painted_behind, two_faced
 from headsculpt.evaluation.judge.network import QUESTIONS, Network
 from headsculpt.evaluation.judge.reading import AROUND, BEHIND, answers, face_scores, in_a_row
-from headsculpt.evaluation.judge.renders import NEAR_VIEWS, UNKNOWN, WHOLE_VIEWS, draw_look
+from headsculpt.evaluation.judge.renders import PER_HEAD, UNKNOWN, draw_look
 from headsculpt.evaluation.judge.studio import Subject, draw_camera
 from headsculpt.mesh import Mesh
 from headsculpt.packs.pocket.training.looks.wardrobe import Wardrobe
 
-CALIBRATION_HEADS, FACE_HEADS = 100, 300
+CALIBRATION_HEADS, ONE_FACE_HEADS, TWO_FACED_HEADS = 80, 300, 100
 CALIBRATION, TRIAL = 3, 4
 """Seeds of the heads that the threshold is set on, and of those that it is tried on."""
 MARGIN = 1.0
@@ -56,7 +56,8 @@ def try_out(
     threshold = max(0.0, float(quiet.max()) + MARGIN)
     faces: dict[str, float] = {"threshold": threshold}
     for name, change in (("one face", same), ("mirrored", two_faced), ("painted", face_painted_behind)):
-        shown = behind_scores(trained, wardrobe, change, FACE_HEADS, TRIAL) > threshold
+        heads = ONE_FACE_HEADS if name == "one face" else TWO_FACED_HEADS
+        shown = behind_scores(trained, wardrobe, change, heads, TRIAL) > threshold
         faces[f"{name}: views"] = float(shown.float().mean())
         faces[f"{name}: heads"] = float(np.mean([in_a_row(row) for row in shown.tolist()]))
         print(f"{name}: a face behind in {faces[f'{name}: views']:.2%} of {shown.numel()} views,", end=" ")
@@ -68,29 +69,30 @@ def accuracies(trained: Network, pictures: NDArray[np.uint8], labels: NDArray[np
     """By question, of those that the labels can answer."""
     plain = answers(trained, pictures)
     worse = answers(trained, _made_worse(pictures))
-    per_head = WHOLE_VIEWS + NEAR_VIEWS + 2
     table = {}
     for index, (name, values) in enumerate(QUESTIONS.items()):
         right = torch.from_numpy(labels[:, index].astype(np.int64))
         known = right != UNKNOWN
+        if not known.any():
+            continue
         hits = (plain[name].argmax(1) == right)[known]
         each = [float(hits[right[known] == value].float().mean()) for value in range(len(values))]
         worst = int(np.nanargmin(each))
         table[name] = Accuracy(
             float(hits.float().mean()),
             float((worse[name].argmax(1) == right)[known].float().mean()),
-            _by_head(plain[name], right, per_head) if name not in ("view", "face") else float("nan"),
+            _by_head(plain[name], right) if name not in ("view", "face") else float("nan"),
             each[worst],
             values[worst],
         )
     return table
 
 
-def _by_head(scores: Tensor, right: Tensor, per_head: int) -> float:
-    """Share of heads whose pictures [per_head each] answer rightly together."""
-    known = (right != UNKNOWN).view(-1, per_head)
-    total = (scores.view(-1, per_head, scores.shape[1]) * known[..., None]).sum(1)
-    label = right.view(-1, per_head).amax(1)
+def _by_head(scores: Tensor, right: Tensor) -> float:
+    """Share of heads whose PER_HEAD pictures answer rightly together."""
+    known = (right != UNKNOWN).view(-1, PER_HEAD)
+    total = (scores.view(-1, PER_HEAD, scores.shape[1]) * known[..., None]).sum(1)
+    label = right.view(-1, PER_HEAD).amax(1)
     return float((total.argmax(1) == label)[known.any(1)].float().mean())
 
 
