@@ -118,7 +118,7 @@ def test_the_judge_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr(reading, "load_judge", new_judge)
     file = tmp_path / "head.glb"
     file.write_bytes(glb(ball((0.3, 0.65, 0.25)), "head", {}))
-    assert main(["judge", str(file), "--prompt", "a bald guy with green skin"]) == 0
+    assert main(["judge", str(file), "--prompt", "a bald man with green skin"]) == 0
     shown = capsys.readouterr().out
     assert "of 3 asked attributes" in shown and "colour of skin: green 0." in shown and "second face" in shown
     data = json.loads((tmp_path / "head.judged.json").read_text())
