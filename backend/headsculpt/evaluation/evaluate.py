@@ -12,7 +12,7 @@ from statistics import fmean, median
 
 from headsculpt.errors import UserError
 from headsculpt.evaluation.clip import AZIMUTHS, FOLDER, SIZE, Clip, ClipScore
-from headsculpt.evaluation.judge.reading import View, photographs
+from headsculpt.evaluation.judge.reading import View, judge_if_there, photographs
 from headsculpt.evaluation.judgement import Judgement, share_kept
 from headsculpt.evaluation.pages import (
     attributes_cell,
@@ -60,6 +60,8 @@ def run_evaluation(
     and pictures/ are brought up to date. Raises UserError for an unknown name, and whatever a job raises.
     """
     check_writable(out)
+    if judge_if_there() is None:
+        emit(Notice("There is no judge here (docs/judge.md): only colours and shapes are measured."))
     orders = chosen(plan, only)
     for number, order in enumerate(orders, 1):
         emit(Notice(f"Head {number} of {len(orders)}"))
@@ -126,17 +128,19 @@ def summary(results: Sequence[Result]) -> list[tuple[str, str]]:
     judgements = [result.outcome.judgement for result in results]
     faces = [judgement.second_face for judgement in judgements]
     colors = [judgement.findings.colors for judgement in judgements]
-    lines = [
-        ("asked attributes that are there", share_text(*share_kept(judgements))),
-        ("the same of every head by the other prompts' wishes (chance)", share_text(*_by_others(results))),
-    ]
+    lines = []
+    if share_kept(judgements)[1]:
+        lines.append(("asked attributes that are there", share_text(*share_kept(judgements))))
+        by_others = share_text(*_by_others(results))
+        lines.append(("the same of every head by the other prompts' wishes (chance)", by_others))
     for region in ("skin", "hair", "beard", "scalp"):
         found = [by_region[region].difference for by_region in colors if region in by_region]
         if found:
             lines.append((f"ΔE of {region}, median of {len(found)}", f"{median(found):.1f}"))
-    lines.append(("heads with a second face", f"{sum(face.two_faced for face in faces)} of {len(faces)}"))
     views = sum(face.seen for face in faces), sum(face.looked for face in faces)
-    lines.append(("views from behind that show a face", f"{views[0]} of {views[1]}"))
+    if views[1]:
+        lines.append(("heads with a second face", f"{sum(face.two_faced for face in faces)} of {len(faces)}"))
+        lines.append(("views from behind that show a face", f"{views[0]} of {views[1]}"))
     if clips := [result.clip for result in results if result.clip]:
         lines.append(("CLIP-R", f"{fmean(100 * clip.retrieval for clip in clips):.1f}"))
         lines.append(("CLIP-S", f"{fmean(clip.similarity for clip in clips):.2f}"))

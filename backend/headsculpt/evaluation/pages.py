@@ -112,6 +112,8 @@ def table(outcomes: Sequence[Outcome], titles: Sequence[str]) -> str:
 def attributes_cell(outcome: Outcome) -> str:
     """How many, and what is missing."""
     kept, count = share_kept([outcome.judgement])
+    if not count:
+        return "–"
     return f"{kept} of {count}" + (f"; not {wrong}" if (wrong := missed(outcome.judgement)) else "")
 
 
@@ -123,7 +125,7 @@ def color_cell(outcome: Outcome, region: str) -> str:
 
 def second_face_cell(outcome: Outcome) -> str:
     face = outcome.judgement.second_face
-    return "yes" if face.two_faced else "no"
+    return "–" if not face.looked else "yes" if face.two_faced else "no"
 
 
 def standoff_cell(outcome: Outcome) -> str:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headsculpt.errors import UserError
 from headsculpt.evaluation.attributes import ATTRIBUTES, seen_from
 from headsculpt.evaluation.judge import network, studio
 from headsculpt.evaluation.judge.network import QUESTIONS, SIZE, Network
@@ -104,9 +105,18 @@ class Judge:
 
 @lru_cache(maxsize=1)
 def load_judge() -> Judge:
-    """The judge that comes with HeadSculpt."""
+    """The judge that comes with HeadSculpt. Raises UserError when its weights are not there."""
+    if not WEIGHTS.exists():
+        raise UserError(
+            "The judge's weights are not there.", "Train it (docs/judge.md) and put them beside the judge's code."
+        )
     trained, notes = network.load(WEIGHTS)
     return Judge(trained, float(notes["face_threshold"]))
+
+
+def judge_if_there() -> Judge | None:
+    """The judge, or None where its weights are not there: then only colours and shapes are measured."""
+    return load_judge() if WEIGHTS.exists() else None
 
 
 @torch.no_grad()
