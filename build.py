@@ -24,6 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 BACKEND = ROOT / "backend"
+UNFINISHED = BACKEND / "headsculpt" / "packs" / "pocket" / "training" / "next"  # weights that training goes on from
 DIST = ROOT / "dist"
 PYTHON = (3, 11)
 """The Python of Blender 4.2 to 5.0 and of the pinned packages."""
@@ -157,7 +158,8 @@ def package_contents() -> dict[str, Path]:
     contents = {
         path.relative_to(ROOT / "headsculpt_blender"): path for path in files_below(ROOT / "headsculpt_blender")
     }
-    contents |= {path.relative_to(ROOT): path for path in files_below(BACKEND) + files_below(ROOT / "LICENSES")}
+    shipped = [path for path in files_below(BACKEND) if UNFINISHED not in path.parents]
+    contents |= {path.relative_to(ROOT): path for path in shipped + files_below(ROOT / "LICENSES")}
     contents |= {Path(name): ROOT / name for name in ("blender_manifest.toml", "LICENSE")}
     return {inside.as_posix(): path for inside, path in sorted(contents.items())}
 
