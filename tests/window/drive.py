@@ -85,7 +85,6 @@ def story() -> Iterator[float]:
     bpy.data.objects.remove(bpy.data.objects["Cube"])
     space = area().spaces.active
     space.show_region_ui = True
-    space.shading.color_type = "VERTEX"
     space.region_3d.view_perspective = "PERSP"
     space.region_3d.view_rotation = (0.683, 0.683, 0.183, 0.183)  # from the front and a little from the side
     space.region_3d.view_distance = 1.0
@@ -94,6 +93,12 @@ def story() -> Iterator[float]:
     area().tag_redraw()
     yield 3.0
     session = importlib.import_module(f"{ID}.pump").session
+    yield from click(*at_row(9))
+    yield from until(lambda: identity(), "Add Head is pressed", 10)
+    yield from click(*at_row(9))  # where Random Head is now
+    yield from until(lambda: any(identity()), "Random Head is pressed", 10)
+    yield 6.0  # for a picture of it
+    space.shading.color_type = "VERTEX"
     yield from click(*at_row(1))
     yield from write(PROMPT)
     yield from until(lambda: bpy.context.scene.headsculpt.prompt == PROMPT, "the prompt is written", 5)
@@ -119,10 +124,16 @@ def story() -> Iterator[float]:
     assert sorted(o.name for o in bpy.data.objects) == sorted(names)
     say("redone")
     with bpy.context.temp_override(window=window):
-        bpy.ops.headsculpt.add_head()
         bpy.ops.headsculpt.generate(prompt="notice and die")
     yield from until(lambda: session.card, "the error card is there", 60)
     yield 5.0  # for a picture of it
+
+
+def identity() -> list[float]:
+    """The chosen head's identity sliders; none when there is no such head."""
+    head = bpy.context.scene.headsculpt.head
+    keys = head.data.shape_keys.key_blocks if head else []
+    return [key.value for key in keys if key.name.startswith("Identity")]
 
 
 def growing() -> bool:

@@ -73,6 +73,8 @@ def worker_python() -> str:
 def test_a_head_by_mouse_and_keys(root: Path) -> None:
     steps = drive(root, [worker_python(), str(CHECKOUT / "tests" / "fake_worker.py")], "a red slow ball")
     for step in (
+        "Add Head is pressed",
+        "Random Head is pressed",
         "the prompt is written",
         "Generate is pressed",
         "a head grows",
