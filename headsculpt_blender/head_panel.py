@@ -22,6 +22,7 @@ GROUPS = {
 }
 """What Apple's names of the expressions begin with, and what it is called here."""
 LABEL_SHARE = 0.42
+HIDDEN = "This head is hidden, as after a result of it. The eye in the Outliner shows it."
 
 Keys = list[bpy.types.ShapeKey]
 
@@ -39,6 +40,8 @@ class HEADSCULPT_PT_head(bpy.types.Panel):
         identities, expressions = identity_keys(head), expression_keys(head)
         if not identities and not expressions:
             layout.operator(head_operators.HEADSCULPT_OT_add_head.bl_idname, icon="ADD")
+        elif head.hide_get():
+            panel.draw_text(layout, HIDDEN, panel.text_width(context), icon="HIDE_ON")
         if identities:
             layout.operator(head_operators.HEADSCULPT_OT_random_head.bl_idname, icon="FILE_REFRESH")
             draw_identity(layout, identities)

@@ -31,7 +31,7 @@ class HEADSCULPT_PT_main(bpy.types.Panel):
             row = layout.row()
             row.scale_y = 1.5
             row.operator(operators.HEADSCULPT_OT_generate.bl_idname, icon="PLAY")
-        width = context.region.width - MARGIN * context.preferences.system.ui_scale
+        width = text_width(context)
         for notice in session.notices:
             draw_text(layout.box(), notice, width, icon="INFO")
         if session.card:
@@ -107,6 +107,11 @@ def draw_card(layout: bpy.types.UILayout, card: Card, width: float) -> None:
     row = box.row()
     row.operator(operators.HEADSCULPT_OT_copy_error.bl_idname, icon="COPYDOWN")
     row.operator(operators.HEADSCULPT_OT_dismiss_error.bl_idname, icon="X")
+
+
+def text_width(context: bpy.types.Context) -> float:
+    """Pixels that a line of text may have."""
+    return context.region.width - MARGIN * context.preferences.system.ui_scale
 
 
 def draw_text(layout: bpy.types.UILayout, text: str, width: float, icon: str = "BLANK1") -> None:
