@@ -114,10 +114,10 @@ def model_used(request: GenerateRequest, random_unet: bool) -> dict[str, str]:
 
 
 def fingerprint(pack: Path) -> str:
-    """SHA-256 over the weights, settings and words in a pack's folder."""
+    """SHA-256 over the weights, settings and words in a pack's folder, but for what the pack is trained with."""
     digest = hashlib.sha256()
     for path in sorted(pack.rglob("*")):
-        if path.suffix in (".safetensors", ".json", ".txt"):
+        if path.suffix in (".safetensors", ".json", ".txt") and "training" not in path.relative_to(pack).parts:
             digest.update(path.relative_to(pack).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
