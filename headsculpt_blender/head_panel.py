@@ -22,7 +22,7 @@ GROUPS = {
 }
 """What Apple's names of the expressions begin with, and what it is called here."""
 LABEL_SHARE = 0.42
-HIDDEN = "This head is hidden, as after a result of it. The eye in the Outliner shows it."
+HIDDEN = "This head is hidden. Its eye in the Outliner shows it."
 
 Keys = list[bpy.types.ShapeKey]
 
