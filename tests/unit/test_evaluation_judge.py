@@ -28,7 +28,7 @@ from headsculpt.evaluation.judge.reading import (
     load_judge,
     photographs,
 )
-from headsculpt.evaluation.judge.renders import PER_HEAD, UNKNOWN, Record, draw_look, head_samples, labels
+from headsculpt.evaluation.judge.renders import HELD_OUT_VIEWS, UNKNOWN, Record, Views, draw_look, head_samples, labels
 from headsculpt.evaluation.judge.studio import Subject, camera, draw_camera, illumination
 from headsculpt.head.builtin import load_builtin
 from headsculpt.mesh import Mesh
@@ -132,10 +132,10 @@ def test_near_cameras_see_the_face_alone(wardrobe: Wardrobe) -> None:
 
 
 def test_samples_of_a_head(wardrobe: Wardrobe) -> None:
-    pictures, records = zip(*head_samples(wardrobe, np.random.default_rng(3)), strict=True)
-    assert len(pictures) == PER_HEAD and all(picture.shape == (studio.SIZE, studio.SIZE, 3) for picture in pictures)
-    assert [record.near for record in records].count(True) == 5
-    assert [record.two_faced for record in records][-2:] == [True, True]
+    pictures, records = zip(*head_samples(wardrobe, Views(2, 3, 1), np.random.default_rng(3)), strict=True)
+    assert len(pictures) == 6 and all(picture.shape == (studio.SIZE, studio.SIZE, 3) for picture in pictures)
+    assert [record.near for record in records].count(True) == 3
+    assert [record.two_faced for record in records] == 5 * [False] + [True]
     assert all(np.ptp(picture) > 20 for picture in pictures)
 
 
@@ -204,15 +204,15 @@ def test_the_loss_is_over_what_can_be_answered() -> None:
 
 def test_accuracy_counts_pictures_and_heads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two heads: of the first a third of the pictures is read wrongly, the second is always read as the first."""
-    skin = list(QUESTIONS).index("skin")
-    right = np.full((2 * PER_HEAD, len(QUESTIONS)), UNKNOWN, np.int8)
-    right[:6, skin], right[PER_HEAD : PER_HEAD + 6, skin] = 0, 1
-    scores = {name: torch.zeros(2 * PER_HEAD, len(values)) for name, values in QUESTIONS.items()}
+    skin, per_head = list(QUESTIONS).index("skin"), HELD_OUT_VIEWS.count
+    right = np.full((2 * per_head, len(QUESTIONS)), UNKNOWN, np.int8)
+    right[:6, skin], right[per_head : per_head + 6, skin] = 0, 1
+    scores = {name: torch.zeros(2 * per_head, len(values)) for name, values in QUESTIONS.items()}
     scores["skin"][:, 0] = 1.0
     scores["skin"][:2, 1] = 1.5
     monkeypatch.setattr(trial, "answers", lambda *_: scores)
     monkeypatch.setattr(trial, "_made_worse", lambda pictures: pictures)
-    row = trial.accuracies(Network(), np.zeros((2 * PER_HEAD, 4, 4, 3), np.uint8), right)["skin"]
+    row = trial.accuracies(Network(), np.zeros((2 * per_head, 4, 4, 3), np.uint8), right)["skin"]
     assert (row.pictures, row.heads, row.worst_value) == (pytest.approx(4 / 12), 0.5, QUESTIONS["skin"][1])
 
 

@@ -77,17 +77,20 @@ def seen_from(attribute: str, azimuth: float, near: bool = False) -> bool:
 def visible(words: Mapping[str, str], azimuth: float, near: bool = False) -> dict[str, str]:
     """Of a head with these attributes (Look.words()), those that nothing hides from this azimuth."""
     return {
-        name: words[name] for name in ATTRIBUTES if seen_from(name, azimuth, near) and not _hidden(name, words, azimuth)
+        name: words[name]
+        for name in ATTRIBUTES
+        if seen_from(name, azimuth, near) and not _hidden(name, words, azimuth, near)
     }
 
 
-def _hidden(attribute: str, words: Mapping[str, str], azimuth: float) -> bool:
+def _hidden(attribute: str, words: Mapping[str, str], azimuth: float, near: bool) -> bool:
     """Whether other attributes hide this one."""
     style, hat, bearded = words["style"], words["headwear"] == "hat", words["beard"] in FULL_BEARDS
     if attribute == "hair":
         on_face = (bearded or words["moustache"] != "") and seen_from("beard", azimuth)
         return (style == "bald" or (hat and style in GONE_UNDER_HATS)) and not on_face
     return {
+        "skin": near and words["paint"] != "",
         "style": hat and style not in LONG_UNDER_HATS,
         "ears": style in OVER_EARS,
         "moustache": bearded,

@@ -34,10 +34,10 @@ def _uniform(random: torch.Generator, shape: tuple[int, ...], low: float, high: 
 def _moved(pictures: Tensor, random: torch.Generator) -> Tensor:
     """Mirrored in half of all cases, turned a little, scaled and shifted; what comes in from outside is mirrored."""
     count = len(pictures)
-    turn = _uniform(random, (count,), -0.09, 0.09)
+    turn = _uniform(random, (count,), -0.06, 0.06)
     scale = _uniform(random, (count,), 0.92, 1.1)
     flip = _uniform(random, (count,), -1, 1).sign()
-    shift = _uniform(random, (count, 2), -0.06, 0.06)
+    shift = _uniform(random, (count, 2), -0.05, 0.05)
     cos, sin = scale * turn.cos(), scale * turn.sin()
     rows = torch.stack([flip * cos, -flip * sin, shift[:, 0], sin, cos, shift[:, 1]], 1).view(count, 2, 3)
     grid = functional.affine_grid(rows, [count, 3, SIZE, SIZE], align_corners=False)
@@ -49,7 +49,7 @@ def _soft(pictures: Tensor, random: torch.Generator) -> Tensor:
     if len(pictures) == 0:
         return pictures
     size = pictures.shape[-1]
-    small = int(size / float(_uniform(random, (), 1.3, 3.0)))
+    small = int(size / float(_uniform(random, (), 1.2, 2.2)))
     shrunk = functional.interpolate(pictures, (small, small), mode="bilinear", antialias=True)
     return functional.interpolate(shrunk, (size, size), mode="bilinear")
 
@@ -64,10 +64,10 @@ def _blocky(pictures: Tensor, random: torch.Generator) -> Tensor:
     waves = torch.einsum("uy,bkmynx,vx->bkmunv", basis, blocks, basis)
     rise = torch.arange(BLOCK, device=pictures.device)
     frequency = (rise[:, None, None] + rise)[None, None, None]
-    kept = _uniform(random, (count, 3, 1, 1, 1, 1), 1.5, 5.0)
+    kept = _uniform(random, (count, 3, 1, 1, 1, 1), 2.5, 6.0)
     kept[:, 1:] *= 0.5  # colour is coarser
     wrong = torch.randn(waves.shape, generator=random, device=random.device) * _uniform(
-        random, (count, 1, 1, 1, 1, 1), 0.0, 0.12
+        random, (count, 1, 1, 1, 1, 1), 0.0, 0.08
     )
     waves = torch.where(frequency <= kept, waves + wrong, 0.0)
     blocks = torch.einsum("uy,bkmunv,vx->bkmynx", basis, waves, basis)
@@ -85,13 +85,13 @@ def _cosines() -> Tensor:
 def _tinted(pictures: Tensor, random: torch.Generator) -> Tensor:
     """Another exposure, contrast and saturation, and each channel a little stronger or weaker."""
     count = len(pictures)
-    gain = _uniform(random, (count, 3, 1, 1), 0.93, 1.07) * _uniform(random, (count, 1, 1, 1), 0.85, 1.12)
-    offset = _uniform(random, (count, 3, 1, 1), -0.025, 0.025)
+    gain = _uniform(random, (count, 3, 1, 1), 0.96, 1.04) * _uniform(random, (count, 1, 1, 1), 0.93, 1.07)
+    offset = _uniform(random, (count, 3, 1, 1), -0.015, 0.015)
     grey = pictures.mean(1, keepdim=True)
-    saturation = _uniform(random, (count, 1, 1, 1), 0.85, 1.2)
+    saturation = _uniform(random, (count, 1, 1, 1), 0.9, 1.12)
     return (grey + saturation * (pictures - grey)) * gain + offset
 
 
 def _noisy(pictures: Tensor, random: torch.Generator) -> Tensor:
     noise = torch.randn(pictures.shape, generator=random, device=random.device)
-    return pictures + noise * _uniform(random, (len(pictures), 1, 1, 1), 0.0, 0.03)
+    return pictures + noise * _uniform(random, (len(pictures), 1, 1, 1), 0.0, 0.02)

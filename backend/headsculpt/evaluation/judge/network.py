@@ -45,7 +45,7 @@ class Network(nn.Module):
         self.places = nn.Sequential(
             nn.Conv2d(WIDTHS[-1], PLACES, 1), nn.Flatten(), nn.Linear(PLACES * cells, MIXED), nn.ReLU(inplace=True)
         )
-        self.drop = nn.Dropout(0.1)
+        self.drop = nn.Dropout(0.3)
         self.answers = nn.Linear(MIXED + 2 * WIDTHS[-1], sum(map(len, QUESTIONS.values())))
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:

@@ -22,12 +22,28 @@ from headsculpt.packs.pocket.training.looks.words import Look
 
 UNKNOWN = -1
 """The label of a question that a picture can not answer."""
-WHOLE_VIEWS, NEAR_VIEWS = 5, 5
-"""Pictures of each head: of all of it, and of its face alone."""
-PER_HEAD = WHOLE_VIEWS + NEAR_VIEWS + 2
-"""With two of its two-faced twins."""
-SHARD = 100
+SHARD = 250
 """Heads in one file."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """How many pictures of each head: of all of it, of its face alone, of a two-faced twin from behind."""
+
+    whole: int
+    near: int
+    twin: int
+
+    @property
+    def count(self) -> int:
+        return self.whole + self.near + self.twin
+
+
+TRAINING_VIEWS = Views(2, 2, 1)
+"""Few of each, of many heads: with a dozen pictures of each the network learned the heads by heart."""
+HELD_OUT_VIEWS = Views(5, 5, 0)
+
+
 FACE_SHOWN, FACE_HIDDEN = 75.0, 118.0
 """Degrees of |azimuth| up to which a face is seen, and from which on it is not; between is a matter of taste."""
 VIEW_LIMITS, VIEW_MARGIN = (45.0, 120.0), 8.0
@@ -106,22 +122,23 @@ def draw_azimuth(rng: np.random.Generator) -> float:
     return float(rng.triangular(-180, 0, 180) if rng.random() < 0.5 else rng.uniform(-180, 180))
 
 
-def head_samples(wardrobe: Wardrobe, rng: np.random.Generator) -> Iterator[Sample]:
-    """All PER_HEAD pictures of one random head."""
+def head_samples(wardrobe: Wardrobe, views: Views, rng: np.random.Generator) -> Iterator[Sample]:
+    """The pictures of one random head."""
     look = draw_look(rng, len(wardrobe.model.identity))
     head = wardrobe.dress(look)
     subject, words = Subject(head.mesh), look.words()
-    for view in range(WHOLE_VIEWS + NEAR_VIEWS):
-        near = view >= WHOLE_VIEWS
+    for view in range(views.whole + views.near):
+        near = view >= views.whole
         azimuth = rng.uniform(-NEAR_LIMIT, NEAR_LIMIT) if near else draw_azimuth(rng)
         yield subject.photograph(draw_camera(azimuth, near, rng), rng), Record(words, azimuth, near)
-    for second_face in (two_faced, face_painted_behind if look.style in PAINTED else two_faced):
-        twin = Subject(second_face(head.mesh, rng.uniform(-0.05, 0.05)))
+    for _ in range(views.twin):
+        painted = look.style in PAINTED and rng.random() < 0.5
+        twin = Subject((face_painted_behind if painted else two_faced)(head.mesh, rng.uniform(-0.05, 0.05)))
         azimuth = 180 + rng.uniform(-FACE_SHOWN, FACE_SHOWN)
         yield twin.photograph(draw_camera(azimuth, False, rng), rng), Record(words, azimuth, two_faced=True)
 
 
-def render_shards(folder: Path, heads: int, seed: int, wardrobe: Wardrobe) -> None:
+def render_shards(folder: Path, heads: int, views: Views, seed: int, wardrobe: Wardrobe) -> None:
     """Writes shard after shard; one that is there already is kept, so that a broken run can go on."""
     folder.mkdir(parents=True, exist_ok=True)
     for shard in range(-(-heads // SHARD)):
@@ -131,7 +148,7 @@ def render_shards(folder: Path, heads: int, seed: int, wardrobe: Wardrobe) -> No
         start = time.perf_counter()
         rng = np.random.default_rng([seed, shard])
         count = min(SHARD, heads - shard * SHARD)
-        pictures, records = zip(*(one for _ in range(count) for one in head_samples(wardrobe, rng)), strict=True)
+        pictures, records = zip(*(one for _ in range(count) for one in head_samples(wardrobe, views, rng)), strict=True)
         partial = path.with_suffix(".part.npz")
         text = json.dumps([asdict(record) for record in records])
         np.savez(partial, pictures=np.stack(pictures), records=np.array(text))

@@ -19,11 +19,11 @@ SIZE = 128
 """Side of a picture, pixels: more than the network reads, so that it can be zoomed."""
 SAMPLES = 2
 """Samples a pixel, along each side."""
-WHOLE_SHARE, NEAR_SHARE = (0.29, 0.60), (1.0, 1.6)
+WHOLE_SHARE, NEAR_SHARE = (0.30, 0.56), (1.08, 1.55)
 """Crown to chin as a share of the picture's height: of the whole head, of the face alone."""
 FACE = np.array([0.0, -0.07, 0.12])
 """What cameras near the face look at, head space."""
-NEAR_LIMIT = 60.0
+NEAR_LIMIT = 50.0
 """Degrees of |azimuth| up to which such cameras stand."""
 
 
@@ -32,8 +32,8 @@ def draw_camera(azimuth: float, near: bool, rng: np.random.Generator, size: int 
     radius = rng.uniform(1.4, 2.8)
     share = rng.uniform(*(NEAR_SHARE if near else WHOLE_SHARE))
     fov = 2 * np.degrees(np.arctan(CROWN_TO_CHIN / 2 / share / radius))
-    elevation = rng.triangular(-18, 5, 28) if near else rng.triangular(-25, 5, 50)
-    target = FACE * near + rng.uniform(-1, 1, 3) * (0.025 if near else 0.04)
+    elevation = rng.triangular(-15, 5, 25) if near else rng.triangular(-20, 5, 45)
+    target = FACE * near + rng.uniform(-1, 1, 3) * (0.02 if near else 0.035)
     return camera(azimuth, elevation, radius, fov, target, size)
 
 
@@ -75,13 +75,13 @@ def illumination(normals: Floats, rotation: Floats, rng: np.random.Generator) ->
     that is stronger from above; each has a tint of its own.
     """
     local = normals @ rotation.T.astype(np.float32)
-    key = _direction(rng.uniform(-65, 65), rng.uniform(-5, 70))
+    key = _direction(rng.uniform(-55, 55), rng.uniform(0, 60))
     fill = _direction(rng.choice([-1, 1]) * rng.uniform(40, 140), rng.uniform(-20, 50))
-    ambient, sky, strength = rng.uniform(0.42, 0.85), rng.uniform(0, 0.25), rng.uniform(0.1, 0.5) * rng.integers(2)
+    ambient, sky, strength = rng.uniform(0.45, 0.8), rng.uniform(0, 0.15), rng.uniform(0.1, 0.4) * rng.integers(2)
     light = ambient * (1 - sky + sky * local[..., 1:2]) * _tint(rng)
     light = light + (1 - ambient) * np.maximum(0, local @ key)[..., None] * _tint(rng)
     light += (1 - ambient) * strength * np.maximum(0, local @ fill)[..., None] * _tint(rng)
-    return (rng.uniform(0.9, 1.15) * light).astype(np.float32)
+    return (rng.uniform(0.95, 1.1) * light).astype(np.float32)
 
 
 def background(size: int, rng: np.random.Generator) -> Floats:
@@ -110,4 +110,4 @@ def _direction(azimuth: float, elevation: float) -> NDArray[np.float32]:
 
 
 def _tint(rng: np.random.Generator) -> NDArray[np.float32]:
-    return (1 - rng.uniform(0, 0.12, 3)).astype(np.float32)
+    return (1 - rng.uniform(0, 0.06, 3)).astype(np.float32)

@@ -3,8 +3,8 @@
 
     python -m headsculpt.evaluation.judge.training --out out/judge --minutes 30
 
-Started again it goes on where it was. OUT gets the renders, `checkpoint.pt`, and at the end `weights.safetensors` and
-`accuracy.json`.
+Started again it goes on where it was; `--init` begins with the weights of an earlier training. OUT gets the renders,
+`checkpoint.pt`, and at the end `weights.safetensors` and `accuracy.json`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch.nn import functional
 from headsculpt.evaluation.judge import network
 from headsculpt.evaluation.judge.augment import augment
 from headsculpt.evaluation.judge.network import Network
-from headsculpt.evaluation.judge.renders import UNKNOWN, load_shards, render_shards
+from headsculpt.evaluation.judge.renders import HELD_OUT_VIEWS, TRAINING_VIEWS, UNKNOWN, load_shards, render_shards
 from headsculpt.evaluation.judge.trial import try_out
 from headsculpt.head.builtin import load_builtin
 from headsculpt.packs.pocket.training.looks.wardrobe import Wardrobe
@@ -49,7 +49,7 @@ class Plan:
     batch: int = 32
     smoothing: float = 0.02
     """Of the labels."""
-    weight_decay: float = 0.02
+    weight_decay: float = 0.05
     seed: int = 1
 
 
@@ -123,12 +123,17 @@ def answer_loss(scores: dict[str, Tensor], labels: Tensor, smoothing: float) -> 
     return torch.stack(losses).mean()
 
 
-def train(out: Path, plan: Plan, device: str, save_minutes: float = 2.0) -> Network:
-    """Trains to the plan's end on the renders in `out`; returns the network, on the CPU."""
+def train(out: Path, plan: Plan, device: str, init: Path | None = None, save_minutes: float = 2.0) -> Network:
+    """Trains to the plan's end on the renders in `out`; returns the network, on the CPU.
+
+    init: weights to begin with, where there is no checkpoint yet.
+    """
     pictures, labels = load_shards(out / "renders")
     trainer, checkpoint = Trainer(pictures, labels, plan, device), out / "checkpoint.pt"
     if checkpoint.exists():
         trainer.restore(torch.load(checkpoint, map_location=device, weights_only=True))
+    elif init is not None:
+        trainer.network.load_state_dict(network.load(init)[0].state_dict())
     print(f"{len(pictures)} pictures, from step {trainer.step}", flush=True)
     saved, losses = trainer.seconds, []
     while trainer.progress < 1:
@@ -154,14 +159,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=30.0, help="of training, without rendering")
-    parser.add_argument("--heads", type=int, default=1800, help="in the training set")
+    parser.add_argument("--init", type=Path, help="weights.safetensors to go on from, with the learning rate anew")
+    parser.add_argument("--heads", type=int, default=6000, help="in the training set")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     out, wardrobe = arguments.out, Wardrobe(load_builtin())
-    render_shards(out / "renders", arguments.heads, TRAINING, wardrobe)
-    render_shards(out / "held_out", HELD_OUT_HEADS, HELD_OUT, wardrobe)
-    trained = train(out, Plan(arguments.minutes), arguments.device)
+    render_shards(out / "renders", arguments.heads, TRAINING_VIEWS, TRAINING, wardrobe)
+    render_shards(out / "held_out", HELD_OUT_HEADS, HELD_OUT_VIEWS, HELD_OUT, wardrobe)
+    trained = train(out, Plan(arguments.minutes), arguments.device, arguments.init)
     accuracy, threshold = try_out(trained, *load_shards(out / "held_out"), wardrobe)
     network.save(trained, out / "weights.safetensors", {"face_threshold": f"{threshold:.4f}"})
     (out / "accuracy.json").write_text(json.dumps(accuracy, indent=1) + "\n", encoding="utf-8")

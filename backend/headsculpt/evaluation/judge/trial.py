@@ -15,7 +15,7 @@ from headsculpt.evaluation.judge.augment import augment
 from headsculpt.evaluation.judge.mirrored import face_painted_behind, two_faced
 from headsculpt.evaluation.judge.network import QUESTIONS, Network
 from headsculpt.evaluation.judge.reading import AROUND, BEHIND, answers, face_scores, in_a_row
-from headsculpt.evaluation.judge.renders import PER_HEAD, UNKNOWN, draw_look
+from headsculpt.evaluation.judge.renders import HELD_OUT_VIEWS, UNKNOWN, draw_look
 from headsculpt.evaluation.judge.studio import Subject, draw_camera
 from headsculpt.mesh import Mesh
 from headsculpt.packs.pocket.training.looks.wardrobe import Wardrobe
@@ -89,10 +89,10 @@ def accuracies(trained: Network, pictures: NDArray[np.uint8], labels: NDArray[np
 
 
 def _by_head(scores: Tensor, right: Tensor) -> float:
-    """Share of heads whose PER_HEAD pictures answer rightly together."""
-    known = (right != UNKNOWN).view(-1, PER_HEAD)
-    total = (scores.view(-1, PER_HEAD, scores.shape[1]) * known[..., None]).sum(1)
-    label = right.view(-1, PER_HEAD).amax(1)
+    """Share of heads whose pictures answer rightly together."""
+    known = (right != UNKNOWN).view(-1, HELD_OUT_VIEWS.count)
+    total = (scores.view(-1, HELD_OUT_VIEWS.count, scores.shape[1]) * known[..., None]).sum(1)
+    label = right.view(-1, HELD_OUT_VIEWS.count).amax(1)
     return float((total.argmax(1) == label)[known.any(1)].float().mean())
 
 
