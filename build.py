@@ -307,11 +307,14 @@ def command_package(options: argparse.Namespace) -> None:
     say(f"    {worker_command()}")
 
 
-def command_bench(options: argparse.Namespace) -> None:
+def command_bench(options: argparse.Namespace) -> int | None:
+    if options.sweep is not None:
+        return command_run(["sweep", *options.sweep])
     ensure_worker()
     BLENDER.ensure()
     run([WORKER.python, "-m", "headsculpt", "bench"])
     run([BLENDER.python, ROOT / "tests" / "blender" / "bench_import.py"])
+    return None
 
 
 def command_run(arguments: Sequence[str]) -> int:
@@ -351,7 +354,10 @@ def parser() -> argparse.ArgumentParser:
     command = add("test", command_test, "lint, type check, unit tests, then package, Blender tests and the demo")
     command.add_argument("--fast", action="store_true", help="only what needs no Blender")
     add("package", command_package, "pack the extension into dist/ and let Blender validate it")
-    add("bench", command_bench, "measure the kernels, the stages, the line and the import into Blender")
+    command = add("bench", command_bench, "measure the kernels, the stages, the line and the import into Blender")
+    command.add_argument(
+        "--sweep", nargs=argparse.REMAINDER, help="compare presets' variants instead; --sweep --help says more"
+    )
     add("run", lambda _: command_run([]), "the worker's command line: python build.py run generate --help")
     add("clean", command_clean, "remove the environments, packages, results and caches")
     return top

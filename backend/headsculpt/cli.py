@@ -79,6 +79,15 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure kernels, line and stages beside references")
     bench.set_defaults(command=_bench)
 
+    sweep = commands.add_parser("sweep", help="compare variants of a preset by the heads that they make")
+    sweep.set_defaults(command=_sweep)
+    sweep.add_argument("file", type=Path, nargs="?", help="TOML as bench/sweep.toml, which is used without it")
+    sweep.add_argument("--out", type=Path, default=Path("out", "sweep"), help="folder (default out/sweep); resumable")
+    sweep.add_argument("--only", nargs="+", default=(), metavar="GROUP", help="make only these (default: all)")
+    sweep.add_argument("--docs", type=Path, help="a checkout's docs folder, to bring its sweep.md up to date")
+    sweep.add_argument("--preset", help="change this one (default: the file's)")
+    _add_machine_options(sweep)
+
     warm_up = commands.add_parser("warm-up", help="compile and cache all kernels")
     warm_up.set_defaults(command=_warm_up)
     return parser
@@ -193,6 +202,23 @@ def _bench(options: argparse.Namespace) -> None:
     from headsculpt.bench.table import print_table
 
     print_table()
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from headsculpt.bench.sweep import run_sweep
+    from headsculpt.bench.variants import SWEEP, read_sweep
+    from headsculpt.jobs.request import GenerateRequest
+
+    sweep = read_sweep(options.file or SWEEP)
+    template = GenerateRequest(
+        prompt=sweep.plan.orders[0].example.prompt,
+        preset=options.preset or sweep.plan.preset,
+        pack=options.pack,
+        threads=options.threads,
+        preview_seconds=0,
+    )
+    for path in run_sweep(sweep, options.out, template, _ProgressLine(), options.only, options.docs):
+        print(path)
 
 
 def _warm_up(options: argparse.Namespace) -> None:

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which settings make the best heads? Each variant of a preset makes the same few; tables and pictures compare them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from headsculpt.bench.measures import COLUMNS, Found, measured
+from headsculpt.bench.sweep_pages import Row, sheet, table
+from headsculpt.bench.variants import BASE, Group, Sweep, Variant
+from headsculpt.errors import UserError
+from headsculpt.evaluation.examples import Example
+from headsculpt.evaluation.pages import fill, write_picture
+from headsculpt.evaluation.plan import Order
+from headsculpt.evaluation.runs import Emit, Generate, finished, make
+from headsculpt.finish.files import check_writable, write_whole
+from headsculpt.jobs.events import Notice
+from headsculpt.jobs.generate import run_generate
+from headsculpt.jobs.request import GenerateRequest
+from headsculpt.stages.presets import PRESETS
+from headsculpt.stages.settings import Preset
+
+PAGE, DATA = "sweep.md", "sweep.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One head of one variant. group: None for the preset itself."""
+
+    group: str | None
+    variant: Variant
+    example: Example
+    request: GenerateRequest
+    settings: Preset
+    folder: Path
+
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """Of the head in the folder, if it is this one."""
+        with in_force(self.request.preset, self.settings):
+            return finished(self.folder, self.request)
+
+
+@contextmanager
+def in_force(name: str, settings: Preset) -> Iterator[None]:
+    """While it is entered, jobs that name this preset run with these settings, and are known again by them."""
+    kept = PRESETS[name]
+    PRESETS[name] = settings
+    try:
+        yield
+    finally:
+        PRESETS[name] = kept
+
+
+def run_sweep(
+    sweep: Sweep,
+    out: Path,
+    template: GenerateRequest,
+    emit: Emit,
+    only: Sequence[str] = (),
+    docs: Path | None = None,
+    generate: Generate = run_generate,
+) -> list[Path]:
+    """Makes what is not there yet, then tables and pictures of all that is; returns the files written for reading.
+
+    out: gets preset/ and a folder for each group, in it one for each variant, in it one for each head; sweep.json,
+    sweep.md and pictures/, written anew whenever a variant is done. template: all of a request but its prompt and
+    seed. only: names of groups to make; none for all. Several processes may make different ones into the same folder.
+    docs: a docs folder whose sweep.md and pictures/ are brought up to date. A variant whose head can not be made is
+    named in the page; whatever happens to the preset's own is raised. Raises UserError for an unknown name or path.
+    """
+    groups = [_without_the_preset(group, PRESETS[template.preset]) for group in sweep.groups]
+    names = [group.name for group in groups]
+    if unknown := [name for name in only if name not in names]:
+        raise UserError(f"There is no group called {unknown[0]}.", f"There are {', '.join(names)}.")
+    check_writable(out)
+    base = _jobs(None, Variant("as it is"), sweep, out, template)
+    by_group = {
+        group.name: [_jobs(group.name, variant, sweep, out, template) for variant in group.variants] for group in groups
+    }
+    wanted = [base, *(jobs for name in names if not only or name in only for jobs in by_group[name])]
+    pending = [[job for job in jobs if job.report is None] for jobs in wanted]
+    clock = _Clock(sum(map(len, pending)))
+    for jobs in filter(None, pending):
+        for job in jobs:
+            emit(Notice(f"{clock.where()}: {job.group or BASE}, {job.variant.name}"))
+            _make(job, emit, generate)
+        _write(groups, base, by_group, out, template.preset, emit, docs)
+    return _write(groups, base, by_group, out, template.preset, emit, docs)
+
+
+class _Clock:
+    """Which of all heads is made, and how long the rest will take."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.begun, self.start = count, 0, time.monotonic()
+
+    def where(self) -> str:
+        """Called before each head."""
+        done, self.begun = self.begun, self.begun + 1
+        text = f"Head {self.begun} of {self.count}"
+        if not done:
+            return text
+        minutes = (time.monotonic() - self.start) / done * (self.count - done) / 60
+        return f"{text}, {minutes // 60:.0f} h {minutes % 60:02.0f} min left"
+
+
+def _without_the_preset(group: Group, preset: Preset) -> Group:
+    """Without variants that are the preset itself, which is every table's first row."""
+    return replace(group, variants=tuple(variant for variant in group.variants if variant.differs_from(preset)))
+
+
+def _jobs(group: str | None, variant: Variant, sweep: Sweep, out: Path, template: GenerateRequest) -> list[Job]:
+    """The heads of a variant, of the preset itself if there is no group."""
+    folder = out / BASE if group is None else out / group / variant.name
+    settings = variant.of(PRESETS[template.preset])
+    examples = dict.fromkeys(order.example for order in sweep.plan.orders)
+    again = tuple(Order(example, seed) for example in examples for seed in variant.seeds)
+    template = replace(template, negative_prompt=variant.negative_prompt)
+    return [
+        Job(
+            group,
+            variant,
+            order.example,
+            replace(template, prompt=order.example.prompt, seed=order.seed),
+            settings,
+            folder / order.name,
+        )
+        for order in again or sweep.plan.orders
+    ]
+
+
+def _make(job: Job, emit: Emit, generate: Generate) -> None:
+    with in_force(job.request.preset, job.settings):
+        try:
+            make(job.request, job.folder, emit, generate=generate)
+        except (UserError, ValueError) as error:
+            if job.group is None:
+                raise
+            emit(Notice(f"{job.group}, {job.variant.name} made no head: {error}"))
+
+
+def _row(jobs: Sequence[Job], emit: Emit) -> Row:
+    """What there is of a variant."""
+    found: list[tuple[Found, Path]] = []
+    for job in jobs:
+        if report := job.report:
+            try:
+                found.append((measured(job.example, job.request, job.folder, report), job.folder))
+            except ValueError as error:  # a head without a scalp
+                if job.group is None:
+                    raise
+                emit(Notice(f"{job.folder} can not be measured: {error}"))
+    return Row(jobs[0].variant.name, tuple(head for head, _ in found), tuple(path for _, path in found), len(jobs))
+
+
+def _write(
+    groups: Sequence[Group],
+    base: Sequence[Job],
+    by_group: dict[str, list[list[Job]]],
+    out: Path,
+    preset: str,
+    emit: Emit,
+    docs: Path | None,
+) -> list[Path]:
+    """Tables, pictures and data of all groups of which anything is there."""
+    first = replace(_row(base, emit), name=f"{preset}, as it is")
+    rows = {group.name: [_row(jobs, emit) for jobs in by_group[group.name]] for group in groups}
+    shown = [group for group in groups if any(row.heads for row in rows[group.name])]
+    sheets = {f"{preset}-{group.name}.jpg": sheet([first, *rows[group.name]]) for group in shown}
+    page = "\n".join(_section(group, [first, *rows[group.name]], f"{preset}-{group.name}.jpg") for group in shown)
+    written = [
+        write_whole(out / DATA, _data(shown, first, rows)),
+        write_whole(out / PAGE, page.encode()),
+        *(write_picture(picture, out / "pictures" / name) for name, picture in sheets.items()),
+    ]
+    if docs is not None:
+        written += [
+            fill(docs / PAGE, f"sweep-{preset}", page.replace("(pictures/", "(pictures/sweep/")),
+            *(write_picture(picture, docs / "pictures" / "sweep" / name) for name, picture in sheets.items()),
+        ]
+    return written
+
+
+def _section(group: Group, rows: Sequence[Row], picture: str) -> str:
+    return f"### {group.name}\n\n{group.question}\n\n{table(rows)}\n![{group.question}](pictures/{picture})\n"
+
+
+def _data(groups: Sequence[Group], first: Row, rows: dict[str, list[Row]]) -> bytes:
+    """Every single measurement, and what the tables say of them."""
+    content = {
+        "preset": _entry(first, Variant(first.name)),
+        "groups": [
+            {
+                "name": group.name,
+                "question": group.question,
+                "variants": [
+                    _entry(row, variant) for row, variant in zip(rows[group.name], group.variants, strict=True)
+                ],
+            }
+            for group in groups
+        ],
+    }
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _entry(row: Row, variant: Variant) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "settings": dict(variant.settings),
+        "negative_prompt": variant.negative_prompt,
+        "together": {column.title: column.of(row.heads) for column in COLUMNS},
+        "heads": list(row.heads),
+    }
