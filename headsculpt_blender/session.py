@@ -136,7 +136,7 @@ class Session:
         self.job = Job(request, target, self._jobs)
         self.phase = Phase.STARTING
         fields, arrays = request.to_message()
-        raw = {name: Array("float32", values.shape, values.tobytes()) for name, values in arrays.items()}
+        raw = {name: Array(values.dtype.name, values.shape, values.tobytes()) for name, values in arrays.items()}
         link.send(Frame("generate", self._jobs, fields, raw))
         return self.job
 

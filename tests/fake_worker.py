@@ -102,4 +102,4 @@ def finished(vertices: np.ndarray, triangles: np.ndarray, report: dict[str, obje
 
 
 if __name__ == "__main__":
-    main(job, lambda: "a stand-in")
+    main({"generate": job}, lambda: "a stand-in")

@@ -14,8 +14,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from headsculpt import __version__
 from headsculpt.errors import Cancelled, UserError
-from headsculpt.jobs.events import Event, GenerateResult, JobControl, Notice, Preview, Progress
-from headsculpt.jobs.request import GenerateRequest
+from headsculpt.jobs.events import Event, JobControl, Notice, Preview, Progress
+from headsculpt.jobs.kinds import KINDS, JobKind
 from headsculpt.protocol import VERSION, Array, Frame, ProtocolError, read_frame, write_frame
 
-Job = Callable[[GenerateRequest, Callable[[Event], None], JobControl], GenerateResult]
+Run = Callable[[Any, Callable[[Event], None], JobControl], Any]
 
 ALIVE_SECONDS = 5.0
 PROGRESS_SECONDS = 0.1
@@ -35,10 +35,14 @@ GRACE_SECONDS = 1.5
 """How long a job may take to see that it is cancelled after the input has ended, before the process ends anyway."""
 
 
-def main(job: Job | None = None, warm_up: Callable[[], str] | None = None) -> None:
-    """Serves until standard input ends, then ends the process. job, warm_up: the real ones when None."""
+def main(stand_ins: Mapping[str, Run] | None = None, warm_up: Callable[[], str] | None = None) -> None:
+    """Serves until standard input ends, then ends the process.
+
+    stand_ins: what does a kind of job instead of the real thing, by kind; warm_up: the real one when None.
+    """
     source, sink = _take_streams()
-    Worker(source, sink, job or _generate, warm_up or _warm_up).serve()
+    kinds = KINDS | {kind: replace(KINDS[kind], run=run) for kind, run in (stand_ins or {}).items()}
+    Worker(source, sink, kinds, warm_up or _warm_up).serve()
     sys.stderr.flush()
     os._exit(0)  # nothing here needs an orderly end, and a library's threads must not delay it
 
@@ -66,12 +70,15 @@ def _take_streams() -> tuple[BinaryIO, BinaryIO]:
 
 
 class Worker:
-    """One line to one caller. source, sink: binary files that frames come from and go to."""
+    """One line to one caller. source, sink: binary files that frames come from and go to; kinds: of jobs, by the type
+    of the frame that asks for them."""
 
-    def __init__(self, source: BinaryIO, sink: BinaryIO, job: Job, warm_up: Callable[[], str]) -> None:
+    def __init__(
+        self, source: BinaryIO, sink: BinaryIO, kinds: Mapping[str, JobKind[Any, Any]], warm_up: Callable[[], str]
+    ) -> None:
         self._source = source
         self._sink = sink
-        self._job = job
+        self._kinds = kinds
         self._warm_up = warm_up
         self._writing = threading.Lock()
         self._requests: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
@@ -105,7 +112,7 @@ class Worker:
         self._end()
 
     def _take(self, frame: Frame) -> None:
-        if frame.type == "generate":
+        if frame.type in self._kinds:
             self._controls[frame.job] = JobControl()
             self._requests.put(frame)
         elif frame.type in ("cancel", "stop"):
@@ -129,14 +136,14 @@ class Worker:
 
     def _do(self, frame: Frame) -> None:
         """One job from request to its last frame: result, cancelled or error."""
-        control = self._controls[frame.job]
+        control, kind = self._controls[frame.job], self._kinds[frame.type]
         try:
             control.check()
-            arrays = {name: as_numpy(array) for name, array in frame.arrays.items()}
-            request = GenerateRequest.from_message(frame.fields, arrays)
-            result = self._job(request, Emitter(frame.job, self._send), control)
+            request = kind.read(frame.fields, {name: as_numpy(array) for name, array in frame.arrays.items()})
+            result = kind.run(request, Emitter(frame.job, self._send), control)
             control.check()
-            self._send(result_frame(frame.job, result))
+            fields, arrays = kind.answer(result)
+            self._send(Frame("result", frame.job, fields, {name: as_array(values) for name, values in arrays.items()}))
         except Cancelled:
             self._send(Frame("cancelled", frame.job))
         except UserError as error:
@@ -184,41 +191,23 @@ class Emitter:
 def preview_frame(job: int, preview: Preview) -> Frame:
     """Colours go as bytes: it is what Blender keeps, and a quarter of the size."""
     mesh = preview.mesh
-    arrays = {"vertices": as_array(mesh.vertices, "float32"), "triangles": as_array(mesh.triangles, "int32")}
+    arrays = {
+        "vertices": as_array(mesh.vertices.astype(np.float32, copy=False)),
+        "triangles": as_array(mesh.triangles.astype(np.int32, copy=False)),
+    }
     if mesh.colors is not None:
-        arrays["colors"] = as_array(np.rint(np.clip(mesh.colors, 0, 1) * 255), "uint8")
+        arrays["colors"] = as_array(np.rint(np.clip(mesh.colors, 0, 1) * 255).astype(np.uint8))
     return Frame("preview", job, {}, arrays)
 
 
-def result_frame(job: int, result: GenerateResult) -> Frame:
-    mesh = result.mesh
-    arrays = {
-        "vertices": as_array(mesh.vertices, "float32"),
-        "triangles": as_array(mesh.triangles, "int32"),
-        "normals": as_array(mesh.normals, "float32"),
-        "corner_uv": as_array(mesh.corner_uv, "float32"),
-        "base_color": _png(mesh.base_color),
-        "normal_map": _png(mesh.normal_map),
-    }
-    return Frame("result", job, {"report": result.report}, arrays)
-
-
-def as_array(values: NDArray[Any], dtype: str) -> Array:
-    values = np.ascontiguousarray(values, dtype=np.dtype(dtype).newbyteorder("<"))
-    return Array(dtype, values.shape, values.reshape(-1).view(np.uint8).data)
+def as_array(values: NDArray[Any]) -> Array:
+    """For a frame. values: float32, int32 or uint8."""
+    raw = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    return Array(values.dtype.name, raw.shape, raw.reshape(-1).view(np.uint8).data)
 
 
 def as_numpy(array: Array) -> NDArray[Any]:
     return np.frombuffer(array.data, np.dtype(array.dtype).newbyteorder("<")).reshape(array.shape)
-
-
-def _png(pixels: NDArray[np.uint8]) -> Array:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)  # 6 takes three times as long for 5 % less
-    data = buffer.getbuffer()
-    return Array("uint8", (len(data),), data)
 
 
 def _bug(error: Exception) -> dict[str, str]:
@@ -228,12 +217,6 @@ def _bug(error: Exception) -> dict[str, str]:
         return {"message": "There is not enough memory for this job.", "advice": advice, "log": log}
     message = f"The worker failed unexpectedly ({type(error).__name__}: {error})."
     return {"message": message, "advice": "Please report this with the log below.", "log": log}
-
-
-def _generate(request: GenerateRequest, emit: Callable[[Event], None], control: JobControl) -> GenerateResult:
-    from headsculpt.jobs.generate import run_generate
-
-    return run_generate(request, emit, control)
 
 
 def _warm_up() -> str:

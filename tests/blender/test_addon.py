@@ -452,7 +452,7 @@ def test_a_worker_of_another_version(addon: Addon, tmp_path: Path) -> None:
     script = tmp_path / "worker.py"
     script.write_text(
         "import headsculpt, runpy; headsculpt.__version__ = '9.9'\n"
-        "from headsculpt.worker import main; main(lambda *_: None, lambda: '')"
+        "from headsculpt.worker import main; main(None, lambda: '')"
     )
     use(shlex.join([os.environ["HEADSCULPT_WORKER_PYTHON"], str(script)]))
     fails(r"The worker is version 9.9 \(protocol 1\), this add-on is", prompt="a head")

@@ -27,7 +27,7 @@ from headsculpt.worker import main
 def job(request, emit, control):
     while True:
         sum(range(1000))
-main(job, lambda: "")
+main({"generate": job}, lambda: "")
 """
 
 
@@ -56,7 +56,7 @@ class Client:
 
     def ask(self, job: int, request: GenerateRequest) -> None:
         fields, arrays = request.to_message()
-        raw = {name: Array("float32", values.shape, values.tobytes()) for name, values in arrays.items()}
+        raw = {name: Array(values.dtype.name, values.shape, values.tobytes()) for name, values in arrays.items()}
         write_frame(self.stdin, Frame("generate", job, fields, raw))
 
     def tell(self, word: str, job: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,9 @@ class HeadShape:
 @dataclass(frozen=True)
 class GenerateRequest:
     """A head from a sentence. Raises UserError for anything that a user can have got wrong."""
+
+    KIND: ClassVar[str] = "generate"
+    """The type of the frame that asks for it (jobs/kinds.py)."""
 
     prompt: str
     """What the head is to be."""
