@@ -9,7 +9,12 @@ and the header is `{"version", "type", "job", "fields": {…}, "buffers": [{"nam
 the buffers are little endian, arrays are in row order.
 
 To the worker                  fields                                    buffers
-    generate                   a `GenerateRequest`'s                     vertices of the chosen head, if there is one
+    generate                   a `GenerateRequest`'s                     of the chosen head, if there is one: vertices;
+                                                                         triangles of one that is not the built-in;
+                                                                         landmark_triangles, landmark_barycentric
+    register                   head (its name)                           vertices, triangles; landmark_triangles and
+                                                                         landmark_barycentric to begin with, if any;
+                                                                         fixed, fixed_triangles, fixed_barycentric
     cancel, stop               none                                      none
 From the worker
     hello (always the first)   protocol, build, python, pid              none
@@ -19,8 +24,10 @@ From the worker
                                seconds_left
     preview                    none                                      vertices, triangles, colors (uint8 [V, 3])
     notice                     text                                      none
-    result                     report                                    vertices, triangles, normals, corner_uv,
+    result of generate         report                                    vertices, triangles, normals, corner_uv,
                                                                          base_color and normal_map (PNG files)
+    result of register         scale, rotation, translation,             landmark_triangles, landmark_barycentric
+                               fit_error, doubt, seconds
     cancelled                  none                                      none
     error                      message, advice, log                      none
 """

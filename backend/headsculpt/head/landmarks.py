@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which of MediaPipe's 478 face points form which feature: chains of indices, left and right as the subject's."""
+"""MediaPipe's 478 face points: which of them form which feature, left and right as the subject's, and where such points
+lie on a mesh."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 COUNT = 478
 
@@ -38,3 +44,17 @@ LEFT_BROW_LOWER = (276, 283, 282, 295, 285)
 # the outline of the iris: towards the subject's left, up, towards the right, down
 RIGHT_IRIS = (469, 470, 471, 472)
 LEFT_IRIS = (474, 475, 476, 477)
+
+
+@dataclass(frozen=True)
+class MeshPoints:
+    """Points on a mesh that move with it. triangles: int32 [N], rows of the mesh's triangles; barycentric: float32
+    [N, 3], one weight for each of the row's corners."""
+
+    triangles: NDArray[np.int32]
+    barycentric: NDArray[np.float32]
+
+    def on(self, vertices: NDArray[np.floating], triangles: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Where they are [N, 3] on the mesh with these vertices [V, 3] and triangles [T, 3]."""
+        corners = vertices[triangles[self.triangles]]
+        return np.einsum("nk,nkc->nc", self.barycentric, corners).astype(np.float32)

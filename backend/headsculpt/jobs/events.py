@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Cancelled
+from ..head.landmarks import MeshPoints
+from ..head.space import HeadSpace
 from ..mesh import Mesh, TexturedMesh
 
 
@@ -50,6 +52,22 @@ class GenerateResult:
 
     mesh: TexturedMesh
     report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RegisterResult:
+    """Where the face of a mesh is.
+
+    landmarks: MediaPipe's 478 points on the mesh; space: the similarity from the mesh's coordinates to head space;
+    fit_error: how far the mesh is off the head that was fitted to it, as a share of the head's height (crown to chin);
+    doubt: why the user should look at it, a sentence, empty when all is well; seconds: that it took.
+    """
+
+    landmarks: MeshPoints
+    space: HeadSpace
+    fit_error: float
+    doubt: str
+    seconds: float
 
 
 class JobControl:
