@@ -10,7 +10,9 @@ import torch
 from tiny_pack import make_tiny_pack
 
 from headsculpt.errors import UserError
+from headsculpt.guidance.methods import Method, Words
 from headsculpt.guidance.prompts import ViewPrompts, check_prompt, landmark_scale, view_weights
+from headsculpt.guidance.score import ScoreSettings
 from headsculpt.packs.pack import Pack, load_pack
 from headsculpt.packs.spec import ViewWords
 
@@ -84,32 +86,56 @@ def test_views_are_told_their_words(pocket: Pack) -> None:
     prompts = ViewPrompts(pocket, "a bald man", blend=0)
     azimuth = torch.tensor([0.0, 90, 180])
     said = pocket.embed(["a bald man, front view", "a bald man, side view", "a bald man, <back-view>"])
-    torch.testing.assert_close(prompts.positive(azimuth, torch.zeros(3)), said)
+    torch.testing.assert_close(prompts.of(Words.PROMPT, azimuth, torch.zeros(3)), said)
     close = pocket.embed(["a bald man, front view, close up"])
-    torch.testing.assert_close(prompts.positive(LEVEL, LEVEL, shot=1), close)
-    torch.testing.assert_close(prompts.negative(azimuth, torch.zeros(3)), pocket.embed([""] * 3))
+    torch.testing.assert_close(prompts.of(Words.PROMPT, LEVEL, LEVEL, shot=1), close)
+    torch.testing.assert_close(prompts.of(Words.NEGATIVE, azimuth, torch.zeros(3)), pocket.embed([""] * 3))
 
 
 def test_between_two_views_the_embedding_is_between(pocket: Pack) -> None:
     prompts = ViewPrompts(pocket, "a bald man", blend=15)
     front, side = pocket.embed(["a bald man, front view", "a bald man, side view"])
-    torch.testing.assert_close(prompts.positive(LEVEL + 50, LEVEL)[0], front / 3 + 2 * side / 3)
+    torch.testing.assert_close(prompts.of(Words.PROMPT, LEVEL + 50, LEVEL)[0], front / 3 + 2 * side / 3)
 
 
 def test_stable_diffusion_without_a_learned_word_uses_plain_words(sd: Pack) -> None:
     prompts = ViewPrompts(sd, "a bald man.", blend=0)
-    torch.testing.assert_close(prompts.positive(LEVEL + 180, LEVEL), sd.embed(["a bald man, back view"]))
-    torch.testing.assert_close(prompts.positive(LEVEL, LEVEL + 65), sd.embed(["a bald man, overhead view"]))
-    torch.testing.assert_close(prompts.negative(LEVEL + 180, LEVEL), sd.embed(["eyes, face"]))
-    torch.testing.assert_close(prompts.negative(LEVEL, LEVEL), sd.embed([""]))
+    torch.testing.assert_close(prompts.of(Words.PROMPT, LEVEL + 180, LEVEL), sd.embed(["a bald man, back view"]))
+    torch.testing.assert_close(prompts.of(Words.PROMPT, LEVEL, LEVEL + 65), sd.embed(["a bald man, overhead view"]))
+    torch.testing.assert_close(prompts.of(Words.NEGATIVE, LEVEL + 180, LEVEL), sd.embed(["eyes, face"]))
+    torch.testing.assert_close(prompts.of(Words.NEGATIVE, LEVEL, LEVEL), sd.embed([""]))
 
 
 def test_a_negative_prompt_replaces_the_packs_own(sd: Pack) -> None:
     sd = replace(sd, spec=replace(sd.spec, negative_prompt="cartoon"))
-    torch.testing.assert_close(ViewPrompts(sd, "a man").negative(LEVEL, LEVEL), sd.embed(["cartoon"]))
+    torch.testing.assert_close(ViewPrompts(sd, "a man").of(Words.NEGATIVE, LEVEL, LEVEL), sd.embed(["cartoon"]))
     prompts = ViewPrompts(sd, "a man", "beard", blend=0)
-    torch.testing.assert_close(prompts.negative(LEVEL, LEVEL), sd.embed(["beard"]))
-    torch.testing.assert_close(prompts.negative(LEVEL + 180, LEVEL), sd.embed(["beard, eyes, face"]))
+    torch.testing.assert_close(prompts.of(Words.NEGATIVE, LEVEL, LEVEL), sd.embed(["beard"]))
+    torch.testing.assert_close(prompts.of(Words.NEGATIVE, LEVEL + 180, LEVEL), sd.embed(["beard, eyes, face"]))
+
+
+def test_what_each_branch_of_a_method_says(sd: Pack, pocket: Pack) -> None:
+    azimuth = torch.tensor([0.0, 180])
+
+    def said(pack: Pack, method: Method, words: Words, shot: int = 0) -> torch.Tensor:
+        settings = ScoreSettings(method)
+        prompts = ViewPrompts(pack, "a bald man", "beard", blend=0, settings=settings)
+        return prompts.of(words, azimuth, torch.zeros(2), shot)
+
+    torch.testing.assert_close(said(sd, Method.NFSD, Words.NOTHING), sd.embed(["", ""]))
+    torch.testing.assert_close(said(sd, Method.NFSD, Words.NEGATIVE), sd.embed(["beard", "beard, eyes, face"]))
+    torch.testing.assert_close(said(sd, Method.SSD, Words.NO_VIEW), sd.embed(["a bald man"] * 2))
+    torch.testing.assert_close(said(pocket, Method.SSD, Words.NO_VIEW, 1), pocket.embed(["a bald man, close up"] * 2))
+    faults = "oversaturated, smooth, pixelated, cartoon, foggy, hazy, blurry"
+    faulty = [f"a bald man, front view, {faults}", f"a bald man, back view, {faults}"]
+    torch.testing.assert_close(said(sd, Method.BRIDGE, Words.FAULTS), sd.embed(faulty))
+    with pytest.raises(UserError, match="faulty"):  # its vocabulary has none of these words
+        said(pocket, Method.BRIDGE, Words.FAULTS)
+
+
+def test_the_token_can_be_left_out(pocket: Pack) -> None:
+    prompts = ViewPrompts(pocket, "a bald man", blend=0, settings=ScoreSettings(view_token=False))
+    torch.testing.assert_close(prompts.of(Words.PROMPT, LEVEL + 180, LEVEL), pocket.embed(["a bald man, back view"]))
 
 
 def test_the_text_encoder_runs_once(pocket: Pack) -> None:
@@ -117,8 +143,8 @@ def test_the_text_encoder_runs_once(pocket: Pack) -> None:
     hook = pocket.text_encoder.register_forward_pre_hook(lambda *_: calls.append(1))
     prompts = ViewPrompts(pocket, "a bald man")
     for azimuth in (0.0, 50.0, 180.0):
-        prompts.positive(LEVEL + azimuth, LEVEL)
-        prompts.negative(LEVEL + azimuth, LEVEL)
+        prompts.of(Words.PROMPT, LEVEL + azimuth, LEVEL)
+        prompts.of(Words.NEGATIVE, LEVEL + azimuth, LEVEL)
     hook.remove()
     assert len(calls) == 1
 
@@ -156,10 +182,10 @@ def test_what_is_too_long_is_cut_and_told_and_the_view_is_still_said(name: str, 
     assert len(checked.text) < len(prompt) and "green skin" in checked.notices[-1]
     prompts = ViewPrompts(pack, checked.text, blend=0)
     azimuth = torch.tensor([0.0, 90, 180])
-    front, side, back = prompts.positive(azimuth, torch.zeros(3))
+    front, side, back = prompts.of(Words.PROMPT, azimuth, torch.zeros(3))
     assert min((front - side).abs().max(), (side - back).abs().max()) > 0.05
     if name == "pocket":  # Stable Diffusion has no such words
-        assert not torch.equal(prompts.positive(azimuth[:1], LEVEL, shot=1)[0], front)
+        assert not torch.equal(prompts.of(Words.PROMPT, azimuth[:1], LEVEL, shot=1)[0], front)
 
 
 def test_a_very_long_prompt_is_no_trouble(sd: Pack) -> None:

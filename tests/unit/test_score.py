@@ -11,11 +11,11 @@ import pytest
 import torch
 from tiny_pack import SIZE, make_tiny_pack
 
+from headsculpt.guidance.methods import Method, Words, rescaled
 from headsculpt.guidance.score import (
     ScoreResult,
     ScoreSettings,
     distillation_loss,
-    rescaled,
     sample_timesteps,
     score_gradient,
 )
@@ -74,8 +74,7 @@ class Inputs:
         """The gradient at this batch, or at one with `changes`."""
         arguments = {
             "latents": self.latents,
-            "positive": pack.embed(PROMPTS),
-            "negative": pack.embed([NEGATIVE] * 2),
+            "words": {Words.PROMPT: pack.embed(PROMPTS), Words.NEGATIVE: pack.embed([NEGATIVE] * 2)},
             "landmark_maps": self.maps,
             "control_scale": None,
             "t": TIMES,
@@ -144,7 +143,7 @@ def test_denoised_is_what_diffusers_scheduler_finds(pack: Pack, pipeline: Any) -
 def test_a_target_is_where_diffusers_ddim_arrives(pack: Pack, pipeline: Any) -> None:
     """Four guided steps of DDIMScheduler, at t, ¾t, ½t, ¼t; the gradient leads there."""
     inputs = Inputs(pack)
-    found = inputs.score(pack, replace(SETTINGS, guidance_scale=3.0, target_steps=4))
+    found = inputs.score(pack, replace(SETTINGS, method=Method.TARGET, guidance_scale=3.0, target_steps=4))
     torch.testing.assert_close(found.gradient, inputs.latents - found.denoised)
     scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config, prediction_type="epsilon")
     scheduler.set_timesteps(5)  # a step of it leads from t to t − 200

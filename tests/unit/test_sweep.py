@@ -22,6 +22,7 @@ from headsculpt.bench.variants import SWEEP, Sweep, changed, read_sweep
 from headsculpt.errors import UserError
 from headsculpt.evaluation import runs
 from headsculpt.evaluation.colors import lab
+from headsculpt.guidance.methods import Method
 from headsculpt.jobs.events import GenerateResult
 from headsculpt.jobs.request import GenerateRequest
 from headsculpt.packs.pack import Pack
@@ -106,6 +107,8 @@ def test_a_path_changes_one_setting() -> None:
     preset = changed(preset, "fine.steps", 3)
     assert asdict(preset) == expected
     assert isinstance(preset.coarse.score.guidance_scale, float)
+    assert changed(PREVIEW, "fine.score.method", "csd").fine.score.method is Method.CSD
+    assert not changed(PREVIEW, "coarse.score.landmarks", False).coarse.score.landmarks
     assert changed(PREVIEW, "paint.views.close_up_shares", []).paint.views.close_up_shares == ()
 
 
@@ -121,6 +124,8 @@ def test_a_path_changes_one_setting() -> None:
         ("coarse.steps", "7"),
         ("coarse.score", 7),
         ("coarse.score.guidance_scale", "7"),
+        ("coarse.score.method", "score"),
+        ("coarse.score.landmarks", 0),
         ("coarse.resolutions", 64),
         ("coarse.resolutions", [64]),
         ("coarse.resolutions", [[0.0, 64, 1]]),
@@ -198,7 +203,7 @@ def test_what_a_sweep_writes(tmp_path: Path, sweep: Sweep, template: GenerateReq
     assert seven["heads"] == [] and seven["settings"] == {"*.score.guidance_scale": 7}
     assert [head["name"] for head in nine["heads"]] == ["green-0", "blue-0"]
     assert nine["together"]["ΔE skin"] < 1 and nine["heads"][0]["seconds"] == {"Growing": 2.0, "Refining": 1.0}
-    assert nine["heads"][0]["calls"] == 2 * 4 * (160 + 70 + 60)
+    assert nine["heads"][0]["calls"] == 2 * 2 * 4 * (160 + 70 + 60)  # views, with and without the prompt, target steps
     page = (docs / "sweep.md").read_text()
     assert "| preview, as it is |" in page and "| 9 once |" in page and "| 7 |" not in page
     assert "Not all there: 7 (0 of 2 heads)." in page

@@ -20,6 +20,8 @@ from headsculpt.evaluation.examples import Example
 from headsculpt.evaluation.findings import AT_LEAST, AT_MOST
 from headsculpt.evaluation.runs import examine, exported
 from headsculpt.finish.files import write_whole
+from headsculpt.guidance.methods import Method
+from headsculpt.guidance.score import ScoreSettings
 from headsculpt.jobs.request import GenerateRequest
 from headsculpt.mesh import TexturedMesh
 from headsculpt.packs.pocket.training.looks.words import HAIR_COLORS, SKINS
@@ -57,9 +59,13 @@ def _measures() -> bytes:
 
 
 def model_calls(settings: Mapping[str, Any]) -> int:
-    """Pictures that a whole job shows to the U-Net, each with and without the prompt. settings: a Preset as JSON."""
+    """Pictures that a whole job shows to the U-Net, in all branches of a step. settings: a Preset as JSON."""
     stages = (settings[name] for name in ("coarse", "fine", "paint"))
-    return sum(stage["steps"] * stage["views"]["batch"] * stage["score"]["target_steps"] for stage in stages)
+    return sum(stage["steps"] * stage["views"]["batch"] * ScoreSettings(**_score(stage)).calls for stage in stages)
+
+
+def _score(stage: Mapping[str, Any]) -> dict[str, Any]:
+    return {**stage["score"], "method": Method(stage["score"]["method"])}
 
 
 def texture_chroma(mesh: TexturedMesh) -> float:

@@ -14,6 +14,7 @@ import tomllib
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +138,13 @@ def _as(kind: Any, value: Any) -> Any:
         return _as_tuple(typing.get_args(kind), value)
     if kind is float and type(value) in (int, float):
         return float(value)
-    if kind is int and type(value) is int:  # not bool, which is an int to isinstance
+    if kind in (int, bool) and type(value) is kind:  # bool is an int to isinstance
         return value
-    words = {float: "a number", int: "a whole number"}
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        if value in list(kind):
+            return kind(value)
+        raise TypeError(f"one of {', '.join(kind)}")
+    words = {float: "a number", int: "a whole number", bool: "true or false"}
     raise TypeError(words.get(kind, f"a path to one of its settings: {kind.__name__} has several"))
 
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from headsculpt.errors import UserError
+from headsculpt.guidance.methods import Words
+from headsculpt.guidance.score import ScoreSettings
 from headsculpt.packs.pack import Pack
 from headsculpt.packs.spec import ViewWords
 from headsculpt.packs.synonyms import in_known_words
@@ -17,6 +19,8 @@ LANDMARK_FADE = 20.0
 """Degrees beyond `ViewWords.landmark_limit` within which the ControlNet's residuals fade to zero."""
 EMPTY_WORDS = frozenset({"a", "an", "and", "his", "her", "in", "is", "of", "on", "s", "the", "to", "who", "with"})
 """Words that say nothing about a head when they stand alone."""
+FAULTS = "oversaturated, smooth, pixelated, cartoon, foggy, hazy, blurry"
+"""What is wrong with distilled pictures (McAllister et al. 2024)."""
 
 
 @dataclass(frozen=True)
@@ -74,35 +78,66 @@ def landmark_scale(views: ViewWords, azimuth: Tensor) -> Tensor:
 class ViewPrompts:
     """One prompt's embeddings for any camera. The text encoder runs once, when this is made."""
 
-    def __init__(self, pack: Pack, prompt: str, negative_prompt: str = "", blend: float = 15.0) -> None:
-        """negative_prompt: what the picture should not show; empty for the pack's own. blend: see view_weights."""
+    def __init__(
+        self,
+        pack: Pack,
+        prompt: str,
+        negative_prompt: str = "",
+        blend: float = 15.0,
+        settings: ScoreSettings | None = None,
+    ) -> None:
+        """negative_prompt: what the picture should not show; empty for the pack's own. blend: see view_weights.
+        settings: whose branches there are embeddings for, and whether the learned token is used; None for the paper's.
+
+        Raises UserError where the pack can not tell a branch's words from the prompt.
+        """
+        settings = settings or ScoreSettings()
         self._views, self._blend = pack.spec.views, blend
-        negative, _ = in_known_words(negative_prompt or pack.spec.negative_prompt, pack.spec.synonyms)
-        tails, shots = _view_tails(pack), _shot_tails(pack)
-        positives = [prompt.rstrip(" ,.") + view + shot for shot in shots for view in tails]
-        negatives = [negative, negative, ", ".join(filter(None, [negative, self._views.back_negative])), negative]
-        embeddings = pack.embed(positives + negatives)
-        self._positive = embeddings[: len(positives)].view(len(shots), len(tails), *embeddings.shape[1:])
-        self._negative = embeddings[len(positives) :]
+        tails = _view_tails(pack, settings.view_token)
+        texts = {
+            words: _texts(words, pack, prompt.rstrip(" ,."), negative_prompt, tails) for words in settings.branches
+        }
+        if Words.FAULTS in texts and not _says_something(pack.readable(FAULTS), pack):
+            raise UserError(
+                f"The pack “{pack.spec.name}” knows no words for faulty pictures.",
+                "Use another guidance than a bridge.",
+            )
+        unique = list(dict.fromkeys(text for by_shot in texts.values() for text in by_shot))
+        embeddings = pack.embed(unique)
+        self._embeddings = {
+            words: embeddings[[unique.index(text) for text in by_shot]].unflatten(0, (-1, len(tails)))
+            for words, by_shot in texts.items()
+        }
 
-    def positive(self, azimuth: Tensor, elevation: Tensor, shot: int = 0) -> Tensor:
-        """What the pictures of these cameras should show, [B, T, C]. azimuth, elevation: [B] in degrees; shot: as in
-        stages.views.Views."""
-        return self._mix(self._positive[shot], azimuth, elevation)
+    def of(self, words: Words, azimuth: Tensor, elevation: Tensor, shot: int = 0) -> Tensor:
+        """What the model is told in this branch about each of these cameras, [B, T, C].
 
-    def negative(self, azimuth: Tensor, elevation: Tensor) -> Tensor:
-        """What guidance leads away from: the negative prompt, or the embedding of no words. [B, T, C]."""
-        return self._mix(self._negative, azimuth, elevation)
-
-    def _mix(self, by_view: Tensor, azimuth: Tensor, elevation: Tensor) -> Tensor:
+        azimuth, elevation: [B] in degrees; shot: 0 for the whole head, n for the pack's n-th close-up.
+        """
+        by_view = self._embeddings[words][shot]
         weights = view_weights(self._views, azimuth, elevation, self._blend)
         return torch.einsum("bv,vtc->btc", weights.to(by_view), by_view)
 
 
-def _view_tails(pack: Pack) -> list[str]:
-    """What is put behind a prompt for front, side, back, overhead."""
+def _texts(words: Words, pack: Pack, prompt: str, negative_prompt: str, tails: list[str]) -> list[str]:
+    """What a branch says: for each shot, one text for each view."""
+    shots = _shot_tails(pack)
+    if words is Words.NOTHING:
+        return [""] * (len(shots) * len(tails))
+    if words is Words.NEGATIVE:
+        negative, _ = in_known_words(negative_prompt or pack.spec.negative_prompt, pack.spec.synonyms)
+        at_back = ", ".join(filter(None, [negative, pack.spec.views.back_negative]))
+        return [negative, negative, at_back, negative] * len(shots)
+    if words is Words.NO_VIEW:
+        return [prompt + shot for shot in shots for _ in tails]
+    behind = f", {FAULTS}" if words is Words.FAULTS else ""
+    return [prompt + view + shot + behind for shot in shots for view in tails]
+
+
+def _view_tails(pack: Pack, view_token: bool = True) -> list[str]:
+    """What is put behind a prompt for front, side, back, overhead; the back's token only if it is wanted."""
     views = pack.spec.views
-    back = views.back_token if views.back_token in pack.learned_tokens else views.back
+    back = views.back_token if view_token and views.back_token in pack.learned_tokens else views.back
     return [f", {words}" if words else "" for words in (views.front, views.side, back, views.overhead)]
 
 

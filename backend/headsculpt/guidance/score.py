@@ -3,36 +3,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from headsculpt.guidance.methods import BRANCHES, DIRECTIONS, Method, Opinion, Words
 from headsculpt.packs.pack import Pack
 
 
 @dataclass(frozen=True)
 class ScoreSettings:
-    """The defaults are the paper's, for its coarse stage."""
+    """The defaults are the paper's."""
 
+    method: Method = Method.SDS
+    """Which gradient (paper: SDS)."""
     guidance_scale: float = 100.0
-    """s of classifier-free guidance, ε_∅ + s(ε_y − ε_∅)."""
+    """s of classifier-free guidance, ε_∅ + s(ε_y − ε_∅), and of the other methods' formulas (paper: 100)."""
     rescale: float = 0.0
-    """0 … 1: how far the guided denoised latents are brought back to the conditional ones' standard deviation, against
-    saturation (Lin et al. 2024, section 3.4)."""
+    """0 … 1, where there is classifier-free guidance: how far the guided denoised latents are brought back to the
+    conditional ones' standard deviation, against saturation (Lin et al. 2024, section 3.4; paper: none)."""
     t_min: float = 0.02
-    """Lowest noise level, as a share of the schedule's length."""
+    """Lowest noise level, as a share of the schedule's length (paper)."""
     t_max: float = 0.98
-    """Highest noise level at the first step."""
-    t_max_end: float = 0.50
-    """Highest noise level at the last step."""
-    target_steps: int = 1
-    """1: score distillation. More: the gradient leads to what so many DDIM steps make of the noisy latents."""
+    """Highest noise level at the first step (paper)."""
+    t_max_end: float = 0.98
+    """Highest noise level at the last step (paper: always .98; with t_min it anneals to nothing, as HiFA's does)."""
+    target_steps: int = 4
+    """DDIM steps to a target; other methods than TARGET have none."""
+    landmarks: bool = True
+    """The ControlNet sees the head's landmarks: Eq. 5; without it Eq. 1."""
+    view_token: bool = True
+    """Views from behind are called by the learned token, where the pack has one; else by plain words (Sec. 3.2)."""
+
+    @property
+    def branches(self) -> tuple[Words, ...]:
+        """What the model has to be told in each of a step's branches."""
+        return BRANCHES[self.method]
+
+    @property
+    def calls(self) -> int:
+        """Pictures that the U-Net sees for one picture and step."""
+        return len(self.branches) * (self.target_steps if self.method is Method.TARGET else 1)
 
 
 class ScoreResult(NamedTuple):
-    """gradient: on the latents. denoised: what the model takes the clean latents to be. Both [B, C, h, w]."""
+    """gradient: on the latents. denoised: the clean latents that its direction leads to. Both [B, C, h, w]."""
 
     gradient: Tensor
     denoised: Tensor
@@ -56,8 +74,7 @@ def sample_timesteps(
 def score_gradient(
     pack: Pack,
     latents: Tensor,
-    positive: Tensor,
-    negative: Tensor,
+    words: Mapping[Words, Tensor],
     landmark_maps: Tensor | None,
     control_scale: Tensor | None,
     t: Tensor,
@@ -66,58 +83,44 @@ def score_gradient(
 ) -> ScoreResult:
     """How `latents` should change to look more like the prompt; descend along the result.
 
-    latents, noise: [B, C, h, w]; positive, negative: embeddings [B, T, C]; landmark_maps: [B, 3, S, S];
+    latents, noise: [B, C, h, w]; words: embeddings [B, T, C] of settings.branches; landmark_maps: [B, 3, S, S];
     control_scale: [B]; t: int64 [B]. Without maps the ControlNet stays out; without a scale it is 1.
 
-    With one target step w(t)·(ε̂ − ε) with w = √ᾱ(1−ᾱ) (Eq. 1, with landmarks Eq. 5); with more, latents − target,
-    the gradient of half the squared distance to a target that takes no part in differentiation.
+    w(t) times the method's direction with w = √ᾱ(1−ᾱ) (for SDS Eq. 1, with landmarks Eq. 5); for a TARGET latents −
+    target, the gradient of half the squared distance to a target that takes no part in differentiation.
     """
     latents = latents.detach()
     landmarks = None if landmark_maps is None else pack.read_landmarks(landmark_maps)
-    noisy = pack.add_noise(latents, t, noise)
-    predicted, denoised = _guided(pack, noisy, t, positive, negative, landmarks, control_scale, settings)
-    if settings.target_steps <= 1:
+
+    def ask(noisy: Tensor, level: Tensor) -> Opinion:
+        """One call of the model for all branches."""
+        count = len(settings.branches)
+        noises = pack.predict_noise(
+            torch.cat([noisy] * count),
+            torch.cat([level] * count),
+            torch.cat([words[branch] for branch in settings.branches]),
+            None if landmarks is None else torch.cat([landmarks] * count),
+            None if control_scale is None else torch.cat([control_scale] * count),
+        ).chunk(count)
+        by_words = dict(zip(settings.branches, noises, strict=True))
+        return Opinion(pack, noisy, noise, level, by_words, settings.guidance_scale, settings.rescale)
+
+    opinion = ask(pack.add_noise(latents, t, noise), t)
+    if settings.method is not Method.TARGET:
+        direction = DIRECTIONS[settings.method](opinion)
         alpha = pack.alphas_cumprod[t].view(-1, 1, 1, 1)
-        return ScoreResult(alpha.sqrt() * (1 - alpha) * (predicted - noise), denoised)
+        gradient = alpha.sqrt() * (1 - alpha) * direction
+        return ScoreResult(gradient, pack.remove_noise(opinion.noisy, t, noise + direction))
+    predicted = opinion.guided()
+    denoised = pack.remove_noise(opinion.noisy, t, predicted)
     for step in range(1, settings.target_steps):
         lower = (t * (settings.target_steps - step) // settings.target_steps).clamp(min=1)
-        noisy = pack.add_noise(denoised, lower, predicted)  # a DDIM step with η = 0
-        predicted, denoised = _guided(pack, noisy, lower, positive, negative, landmarks, control_scale, settings)
+        opinion = ask(pack.add_noise(denoised, lower, predicted), lower)  # a DDIM step with η = 0
+        predicted = opinion.guided()
+        denoised = pack.remove_noise(opinion.noisy, lower, predicted)
     return ScoreResult(latents - denoised, denoised)
 
 
 def distillation_loss(latents: Tensor, gradient: Tensor) -> Tensor:
     """A scalar whose gradient on `latents` is `gradient`. Its value means nothing."""
     return (latents * gradient.detach()).sum()
-
-
-def _guided(
-    pack: Pack,
-    noisy: Tensor,
-    t: Tensor,
-    positive: Tensor,
-    negative: Tensor,
-    landmarks: Tensor | None,
-    control_scale: Tensor | None,
-    settings: ScoreSettings,
-) -> tuple[Tensor, Tensor]:
-    """Noise and clean latents that classifier-free guidance finds in `noisy`, from one batched call."""
-    away, towards = pack.predict_noise(
-        torch.cat([noisy, noisy]),
-        torch.cat([t, t]),
-        torch.cat([negative, positive]),
-        None if landmarks is None else torch.cat([landmarks, landmarks]),
-        None if control_scale is None else torch.cat([control_scale, control_scale]),
-    ).chunk(2)
-    noise = away + settings.guidance_scale * (towards - away)
-    clean = pack.remove_noise(noisy, t, noise)
-    if settings.rescale == 0:
-        return noise, clean
-    clean = rescaled(clean, pack.remove_noise(noisy, t, towards), settings.rescale)
-    return pack.find_noise(noisy, t, clean), clean
-
-
-def rescaled(guided: Tensor, conditional: Tensor, share: float) -> Tensor:
-    """`guided` with its standard deviation moved by `share` towards `conditional`'s, for each sample. [B, C, h, w]."""
-    ratio = conditional.std((1, 2, 3), keepdim=True) / guided.std((1, 2, 3), keepdim=True)
-    return guided * (share * ratio + 1 - share)

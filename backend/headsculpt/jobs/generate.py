@@ -92,12 +92,14 @@ class Studio:
     def __init__(self, request: GenerateRequest, pack: Pack, prompt: str, head: Head) -> None:
         self.pack = pack
         self.head = head
-        self.prompts = ViewPrompts(pack, prompt, request.negative_prompt)
+        self.prompt = prompt
+        self.negative_prompt = request.negative_prompt
         self.torch_random = torch.Generator().manual_seed(request.seed)
         self.numpy_random = np.random.default_rng(request.seed)
 
     def distillation(self, settings: ScoreSettings) -> Distillation:
-        return Distillation(self.pack, self.prompts, self.head.landmarks, settings, self.torch_random)
+        prompts = ViewPrompts(self.pack, self.prompt, self.negative_prompt, settings=settings)
+        return Distillation(self.pack, prompts, self.head.landmarks, settings, self.torch_random)
 
     def sampler(self, settings: ViewSettings) -> ViewSampler:
         return ViewSampler(self.pack.spec, settings, self.numpy_random)

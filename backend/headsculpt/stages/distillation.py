@@ -26,7 +26,7 @@ class Distillation:
         settings: ScoreSettings,
         generator: torch.Generator,
     ) -> None:
-        """landmarks: the chosen head's MediaPipe points [478, 3], head space."""
+        """prompts: made for these settings; landmarks: the chosen head's MediaPipe points [478, 3], head space."""
         self.pack = pack
         self.prompts = prompts
         self.landmarks = torch.as_tensor(landmarks, dtype=torch.float32)
@@ -48,16 +48,14 @@ class Distillation:
         pack, count, device = self.pack, len(latents), latents.device
         t = sample_timesteps(self.settings, progress, count, len(pack.alphas_cumprod), self.generator).to(device)
         noise = torch.randn(latents.shape, generator=self.generator).to(device)
-        score = score_gradient(
-            pack,
-            latents,
-            self.prompts.positive(views.azimuth, views.elevation, views.shot),
-            self.prompts.negative(views.azimuth, views.elevation),
-            landmark_maps(self.landmarks, views.camera.resized(pack.spec.image_size)).to(device),
-            landmark_scale(pack.spec.views, views.azimuth).to(device),
-            t,
-            noise,
-            self.settings,
-        )
+        maps = scale = None
+        if self.settings.landmarks:
+            maps = landmark_maps(self.landmarks, views.camera.resized(pack.spec.image_size)).to(device)
+            scale = landmark_scale(pack.spec.views, views.azimuth).to(device)
+        words = {
+            branch: self.prompts.of(branch, views.azimuth, views.elevation, views.shot)
+            for branch in self.settings.branches
+        }
+        score = score_gradient(pack, latents, words, maps, scale, t, noise, self.settings)
         # a mean over views and latent pixels, so that the weights of other losses hold for any batch and size
         return distillation_loss(latents, score.gradient) / (count * latents.shape[-1] * latents.shape[-2])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from headsculpt.guidance.methods import Method
 from headsculpt.guidance.score import ScoreSettings
 from headsculpt.shape.field import FieldSettings
 from headsculpt.shape.occupancy import OccupancySettings
@@ -30,7 +31,7 @@ PREVIEW = Preset(
         field=_OURS,
         occupancy=OccupancySettings(resolution=64),
         views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.4, 0.2), close_up_ramp=0.8),
-        score=ScoreSettings(guidance_scale=5.0, rescale=0.2, t_min=0.1, t_max_end=0.3, target_steps=4),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.1, t_max_end=0.3),
     ),
     fine=FineSettings(
         steps=70,
@@ -39,14 +40,14 @@ PREVIEW = Preset(
         smoothing=8,
         learning_rate_color=3e-2,
         views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.36, 0.24)),
-        score=ScoreSettings(guidance_scale=5.0, t_min=0.15, t_max=0.8, t_max_end=0.25, target_steps=4),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.15, t_max=0.8, t_max_end=0.25),
     ),
     paint=PaintSettings(
         steps=60,
         picture=192,
         learning_rate=2e-2,
         views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.3, 0.5)),
-        score=ScoreSettings(guidance_scale=5.0, t_min=0.1, t_max=0.6, t_max_end=0.2, target_steps=4),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.1, t_max=0.6, t_max_end=0.2),
     ),
     finish=FinishSettings(triangles=20_000, texture=1024, detail=0.0045),
 )
@@ -67,7 +68,7 @@ STANDARD = Preset(
         extraction_resolution=160,
         field=FieldSettings(levels=12, log2_size=17, finest=512, surface_width=0.005, density_gain=20.0),
         views=ViewSettings(batch=4, close_up_shares=(0.4, 0.15), close_up_ramp=0.8),
-        score=ScoreSettings(guidance_scale=5.0, rescale=0.2, t_min=0.1, t_max_end=0.3, target_steps=4),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.1, t_max_end=0.3),
     ),
     fine=FineSettings(
         steps=400,
@@ -76,14 +77,14 @@ STANDARD = Preset(
         smoothing=4,
         learning_rate_color=2e-2,
         views=ViewSettings(batch=4, close_up_shares=(0.3, 0.2)),
-        score=ScoreSettings(guidance_scale=5.0, t_min=0.1, t_max=0.7, t_max_end=0.2, target_steps=4),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.1, t_max=0.7, t_max_end=0.2),
     ),
     paint=PaintSettings(
         steps=200,
         picture=256,
         learning_rate=1e-2,
         views=ViewSettings(batch=4, front_share=0.25, close_up_shares=(0.3, 0.4)),
-        score=ScoreSettings(guidance_scale=5.0, t_min=0.05, t_max=0.6, t_max_end=0.15, target_steps=4),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.05, t_max=0.6, t_max_end=0.15),
     ),
     finish=FinishSettings(triangles=40_000, texture=2048),
 )
