@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error.advice, file=sys.stderr)
         return 1
     except (KeyboardInterrupt, Cancelled):
-        print("Stopped; nothing was written.", file=sys.stderr)
+        print(f"Stopped; {getattr(options, 'kept', 'nothing was written')}.", file=sys.stderr)
         return 130
     return 0
 
@@ -46,6 +46,12 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--out", type=Path, required=True, help="folder for mesh, textures, turntable and report")
     generate.add_argument("--head", type=Path, help="mesh file (OBJ or PLY, y up) with the built-in head's vertices")
     generate.add_argument("--negative", default="", help="what the head should not be")
+    generate.add_argument(
+        "--base", type=Path, help="Stable Diffusion 1.5 fine-tune, folder or .safetensors file, in the pack's place"
+    )
+    generate.add_argument(
+        "--lora", type=_lora, nargs="+", default=(), metavar="FILE=WEIGHT", help="LoRA files for the base (weight 1)"
+    )
     _add_run_options(generate)
 
     showcase = commands.add_parser("showcase", help="make six heads from six sentences, with pictures and measures")
@@ -73,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--docs", type=Path, help="a checkout's docs folder, to bring its quality.md up to date")
     _add_machine_options(evaluate)
 
+    _add_packs(commands)
+
     worker = commands.add_parser("worker", help="serve Blender on standard input and output")
     worker.set_defaults(command=_worker)
 
@@ -93,6 +101,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_packs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    packs = commands.add_parser("packs", help="list, download, check and remove models")
+    actions = packs.add_subparsers(title="actions", required=True)
+    texts = {
+        "list": "what can be had, what is there",
+        "get": "download what is missing; goes on where it was interrupted",
+        "check": "read every file again and compare it with what came",
+        "remove": "delete the files of a pack, and nothing else",
+    }
+    for action, text in texts.items():
+        command = actions.add_parser(action, help=text, description=text)
+        command.set_defaults(command=_list_packs if action == "list" else _packs, action=action)
+        command.set_defaults(kept="what has come is kept")
+        command.add_argument("--store", type=Path, help="folder that holds packs (default: the user's data folder)")
+        if action != "list":
+            command.add_argument("pack", nargs="?", default="stable-diffusion-1.5", help="default %(default)s")
+            command.add_argument("--parts", nargs="+", default=(), metavar="PART", help="only these (see list)")
+
+
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="same seed, same head (default 0)")
     parser.add_argument("--preset", default="preview", help="preview, standard or paper (default preview)")
@@ -100,8 +127,24 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_machine_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pack", type=Path, help="folder of a model pack (default: the built-in pocket pack)")
+    parser.add_argument(
+        "--pack", type=_pack_folder, help="folder or name of a model pack (default: the built-in pocket pack)"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores but one)")
+
+
+def _pack_folder(text: str) -> Path:
+    """A folder, or the name of a pack that `packs get` has put where it puts them."""
+    from headsculpt.jobs.packs import pack_store
+    from headsculpt.packs.manifest import known_packs
+
+    return pack_store(text).folder if text in known_packs() and not Path(text).exists() else Path(text)
+
+
+def _lora(text: str) -> tuple[Path, float]:
+    """FILE or FILE=WEIGHT."""
+    path, separator, weight = text.rpartition("=")
+    return (Path(path), float(weight)) if separator else (Path(text), 1.0)
 
 
 def _generate(options: argparse.Namespace) -> None:
@@ -118,6 +161,8 @@ def _generate(options: argparse.Namespace) -> None:
         preset=options.preset,
         head=None if options.head is None else HeadShape(options.head.stem, read_vertices(options.head)),
         pack=options.pack,
+        base=options.base,
+        lora=tuple(options.lora),
         threads=options.threads,
         preview_seconds=0,
     )
@@ -192,6 +237,32 @@ def _template(options: argparse.Namespace, prompt: str) -> GenerateRequest:
     )
 
 
+def _list_packs(options: argparse.Namespace) -> None:
+    from headsculpt.jobs.packs import pack_store
+    from headsculpt.packs.manifest import known_packs, size_text
+
+    for manifest in known_packs().values():
+        store = pack_store(manifest.name, options.store)
+        print(f"{manifest.name}: {manifest.title}, in {store.folder}")
+        for part in manifest.parts:
+            there = "complete" if store.complete(part) else f"{size_text(store.bytes_there(part))} there"
+            optional = ", optional" if part.optional else ""
+            print(f"  {part.name}: {part.title}, about {size_text(part.bytes)}{optional}, {there}")
+            print(f"    {part.repository}, revision {part.revision}")
+            print(f"    {part.license}. {part.use} {part.terms}")
+
+
+def _packs(options: argparse.Namespace) -> None:
+    from headsculpt.jobs.events import JobControl
+    from headsculpt.jobs.packs import PackRequest, run_packs
+
+    request = PackRequest(options.action, options.pack, tuple(options.parts), options.store)
+    progress = _ProgressLine()
+    text = run_packs(request, progress, JobControl())
+    progress.end()
+    print(text)
+
+
 def _worker(options: argparse.Namespace) -> None:
     from headsculpt import worker
 
@@ -238,14 +309,20 @@ class _ProgressLine:
         from headsculpt.jobs.events import Notice, Progress
 
         if isinstance(event, Notice):
-            if self._stage:
-                print(file=sys.stderr)
-            self._stage = ""
+            self.end()
             print(event.text, file=sys.stderr)
         elif isinstance(event, Progress):
-            if self._stage not in ("", event.stage):
-                print(file=sys.stderr)
+            if self._stage != event.stage:
+                self.end()
             self._stage = event.stage
-            steps = f" {event.step}/{event.steps}" if event.steps else ""
+            unit = "" if event.unit == "steps" else f" {event.unit}"
+            steps = f" {event.step}/{event.steps}{unit}" if event.steps else ""
+            speed = f", {event.steps_per_second:.1f}{unit}/s" if unit and event.steps_per_second else ""
             left = "" if event.seconds_left is None else f", {event.seconds_left:.0f} s left"
-            print(f"\r{event.stage}{steps}{left}        ", end="", file=sys.stderr, flush=True)
+            print(f"\r{event.stage}{steps}{speed}{left}        ", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leaves the line that is written over."""
+        if self._stage:
+            print(file=sys.stderr)
+        self._stage = ""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -256,9 +257,13 @@ def test_a_head_without_a_shape_is_refused(bad: np.ndarray) -> None:
 
 def test_a_request_survives_the_line() -> None:
     vertices = np.random.default_rng(1).normal(size=(10, 3)).astype(np.float32)
-    request = GenerateRequest("a  head\n", "hat", 5, "paper", HeadShape("x", vertices), Path("/packs/a"), 2, 0.0)
+    lora = ((Path("/loras/clay.safetensors"), 0.5), (Path("/loras/b.safetensors"), 1.0))
+    request = GenerateRequest(
+        "a  head\n", "hat", 5, "paper", HeadShape("x", vertices), Path("/packs/a"), 2, 0.0, Path("/fine"), lora
+    )
     fields, arrays = request.to_message()
-    again = GenerateRequest.from_message(fields, arrays)
+    again = GenerateRequest.from_message(json.loads(json.dumps(fields)), arrays)
     assert again.prompt == "a head"
+    assert (again.base, again.lora) == (Path("/fine"), lora)
     assert again.to_message()[0] == fields
     np.testing.assert_array_equal(again.to_message()[1]["vertices"], vertices)

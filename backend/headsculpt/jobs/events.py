@@ -27,6 +27,8 @@ class Progress:
     """0 when not known."""
     seconds_left: float | None = None
     """Of the whole job; None when not known."""
+    unit: str = "steps"
+    """What a step is, in the plural: `steps`, or `MB` of a download."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ MAX_PROMPT = 1000
 MAX_SEED = 2**31 - 1
 """The largest seed that Blender's integer properties hold, so that every result can be made again there."""
 PREVIEW_SECONDS = 5.0
+MAX_LORA_WEIGHT = 4.0
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -127,6 +128,10 @@ class GenerateRequest:
     """CPU threads; None for all cores but one."""
     preview_seconds: float = PREVIEW_SECONDS
     """Seconds between two preview meshes; 0 for none."""
+    base: Path | None = None
+    """A Stable Diffusion 1.5 fine-tune, folder or .safetensors file, in place of the pack's own base; None for that."""
+    lora: tuple[tuple[Path, float], ...] = ()
+    """LoRA files (.safetensors) and their weights, added to the base one after the other."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompt", _one_line(self.prompt))
@@ -143,6 +148,12 @@ class GenerateRequest:
             raise UserError(f"The seed {self.seed} is out of range.", f"Use a whole number from 0 to {MAX_SEED}.")
         if self.preset not in PRESETS:
             raise UserError(f"There is no preset '{self.preset}'.", f"Use one of: {', '.join(PRESETS)}.")
+        for path, weight in self.lora:
+            if not abs(weight) <= MAX_LORA_WEIGHT:
+                raise UserError(
+                    f"The weight {weight} of the LoRA {path.name} is out of range.",
+                    f"Use a number from -{MAX_LORA_WEIGHT} to {MAX_LORA_WEIGHT}; 1 is how it was trained.",
+                )
         if self.threads is not None and self.threads < 1:
             raise UserError(f"{self.threads} threads can not do any work.", "Use 1 or more, or leave it out.")
         if not 0 <= self.preview_seconds < float("inf"):
@@ -158,6 +169,8 @@ class GenerateRequest:
             "seed": self.seed,
             "preset": self.preset,
             "pack": None if self.pack is None else str(self.pack),
+            "base": None if self.base is None else str(self.base),
+            "lora": [[str(path), weight] for path, weight in self.lora],
             "threads": self.threads,
             "preview_seconds": self.preview_seconds,
             "head": None if self.head is None else self.head.name,
@@ -176,21 +189,25 @@ class GenerateRequest:
             "seed": (int,),
             "preset": (str,),
             "pack": (str, type(None)),
+            "base": (str, type(None)),
+            "lora": (list,),
             "threads": (int, type(None)),
             "preview_seconds": (int, float),
             "head": (str, type(None)),
         }
         check_fields(header, kinds)
-        fields = {name: value for name, value in header.items() if name not in ("head", "pack")}
+        fields = {name: value for name, value in header.items() if name not in ("head", "pack", "base", "lora")}
         fields.setdefault("prompt", "")
         head = header.get("head")
         if (head is None) != ("vertices" not in arrays):
             raise ValueError("a request needs both the head's name and its vertices, or neither")
-        pack = header.get("pack")
+        pack, base = header.get("pack"), header.get("base")
         return cls(
             **fields,
             head=None if head is None else HeadShape.from_arrays(head, arrays),
             pack=Path(pack) if pack else None,
+            base=Path(base) if base else None,
+            lora=tuple(_lora(entry) for entry in header.get("lora", ())),
         )
 
 
@@ -241,9 +258,16 @@ def check_fields(header: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]
     if unknown := set(header) - set(kinds):
         raise ValueError(f"unknown fields in a request: {sorted(unknown)}")
     for name, value in header.items():
-        if not isinstance(value, kinds[name]) or isinstance(value, bool):
+        if not isinstance(value, kinds[name]) or (isinstance(value, bool) and bool not in kinds[name]):
             raise ValueError(f"field {name!r} of a request is of type {type(value).__name__}")
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _lora(entry: Any) -> tuple[Path, float]:
+    match entry:
+        case [str(path), float() | int() as weight]:
+            return Path(path), float(weight)
+    raise ValueError("a LoRA in a request is a path and a weight")
