@@ -15,6 +15,7 @@ To the worker                  fields                                    buffers
     register                   head (its name)                           vertices, triangles; landmark_triangles and
                                                                          landmark_barycentric to begin with, if any;
                                                                          fixed, fixed_triangles, fixed_barycentric
+    flame                      path, cache, shapes, expressions          none
     cancel, stop               none                                      none
 From the worker
     hello (always the first)   protocol, build, python, pid              none
@@ -28,6 +29,8 @@ From the worker
                                                                          base_color and normal_map (PNG files)
     result of register         scale, rotation, translation,             landmark_triangles, landmark_barycentric
                                fit_error, doubt, seconds
+    result of flame            report                                    vertices, triangles, shape, expression, jaw,
+                                                                         eyeballs (uint8 [V])
     cancelled                  none                                      none
     error                      message, advice, log                      none
 """

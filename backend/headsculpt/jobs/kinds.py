@@ -9,13 +9,17 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headsculpt.jobs.events import Event, GenerateResult, JobControl
+from headsculpt.jobs.flame_request import FlameRequest
 from headsculpt.jobs.request import GenerateRequest
+
+if TYPE_CHECKING:
+    from headsculpt.jobs.flame import FlameResult
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -57,6 +61,17 @@ def _generated(result: GenerateResult) -> tuple[dict[str, Any], Arrays]:
     return {"report": result.report}, arrays
 
 
+def _flame(request: FlameRequest, emit: Emit, control: JobControl) -> FlameResult:
+    from headsculpt.jobs.flame import run_flame
+
+    return run_flame(request, emit, control)
+
+
+def _flame_read(result: FlameResult) -> tuple[dict[str, Any], Arrays]:
+    names = ("vertices", "triangles", "shape", "expression", "jaw", "eyeballs")
+    return {"report": result.report}, {name: getattr(result, name) for name in names}
+
+
 def _png(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The bytes of a PNG file."""
     from PIL import Image
@@ -68,4 +83,5 @@ def _png(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 KINDS: dict[str, JobKind[Any, Any]] = {
     GenerateRequest.KIND: JobKind(GenerateRequest.from_message, _generate, _generated),
+    FlameRequest.KIND: JobKind(FlameRequest.from_message, _flame, _flame_read),
 }

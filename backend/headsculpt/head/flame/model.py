@@ -4,6 +4,7 @@ scans (2017), equations 1 to 3, and Loper et al., SMPL (2015), equations 2 to 10
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,8 +20,8 @@ JOINTS = ("root", "neck", "jaw", "left_eye", "right_eye")
 PARENTS = (-1, 0, 1, 1, 1)
 CORRECTIVES = 9 * (len(JOINTS) - 1)
 """One for each entry of the rotation matrix of each joint but the root."""
-JAW_OPEN = 0.44
-"""Radians that the jaw turns for a wide open mouth, 25°."""
+JAW_OPEN = math.radians(25)
+"""How far the jaw turns for a wide open mouth."""
 
 
 @dataclass(frozen=True)
