@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import bpy
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,9 @@ IDENTITY_KEYS = 20
 """The first components carry 95 % of what tells the model's heads apart; the others move less than 2.5 mm."""
 IDENTITY_LIMIT = 3.0
 """Standard deviations: beyond, no head is somebody's."""
+FLAME_IDENTITY = re.compile(r"Shape\d+")
+FLAME_EXPRESSION = re.compile(r"Jaw|Exp\d+")
+"""What the keys of FLAME heads are called, ours and those of FLAME's own add-on."""
 
 PARTS = (
     # material, masks that say where it lies (the last one of the list wins), sRGB colour, roughness
@@ -97,16 +102,17 @@ def add_key(obj: bpy.types.Object, name: str, vertices: NDArray[np.float32]) -> 
     return key
 
 
-# --- its shape keys -------------------------------------------------------------------------------------------------
+# --- a head's shape keys --------------------------------------------------------------------------------------------
 
 
 def identity_keys(obj: bpy.types.Object | None) -> list[bpy.types.ShapeKey]:
-    return [key for key in keys_of(obj) if key.name.startswith(IDENTITY)]
+    """Those that make it somebody, in standard deviations: the built-in head's or FLAME's."""
+    return [key for key in keys_of(obj) if key.name.startswith(IDENTITY) or FLAME_IDENTITY.fullmatch(key.name)]
 
 
 def expression_keys(obj: bpy.types.Object | None) -> list[bpy.types.ShapeKey]:
     names = set(load_builtin().expression_names)
-    return [key for key in keys_of(obj) if key.name in names]
+    return [key for key in keys_of(obj) if key.name in names or FLAME_EXPRESSION.fullmatch(key.name)]
 
 
 def keys_of(obj: bpy.types.Object | None) -> list[bpy.types.ShapeKey]:
@@ -131,33 +137,28 @@ def reset(keys: list[bpy.types.ShapeKey]) -> None:
 
 
 def chosen_head(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> HeadShape:
-    """The object as it stands, with its shape keys and modifiers, in its own coordinates turned y-up.
+    """The object as it stands, with its shape keys, bones and modifiers, in its own coordinates turned y-up.
 
-    Raises UserError for anything that is not the built-in head's mesh.
+    Any mesh will do; one that has not the built-in head's vertices and faces brings its triangles along. Raises
+    UserError for what is no mesh or has no surface.
     """
     if obj.type != "MESH":
         raise UserError(f"“{obj.name}” is not a mesh.", "Choose a mesh object, or none for the built-in head.")
-    vertices = evaluated_vertices(obj, depsgraph)
     if abs(obj.matrix_world.determinant()) < 1e-12:
         raise UserError(f"“{obj.name}” is scaled to nothing.", "Give it a scale other than zero.")
-    expected = len(load_builtin().vertices)
-    if len(vertices) != expected and len(obj.data.vertices) == expected:
-        raise UserError(
-            f"The modifiers of “{obj.name}” change its number of vertices from {expected:,} to {len(vertices):,}.",
-            "Switch off in the viewport those that do, for example Subdivision Surface.",
-        )
-    if len(vertices) != expected:
-        raise UserError(
-            f"“{obj.name}” has {len(vertices):,} vertices, the built-in head has {expected:,}.",
-            "Choose a head that was made from the built-in one, or none.",
-        )
+    vertices, triangles = evaluated_surface(obj, depsgraph)
+    model = load_builtin()
+    if (len(vertices), len(triangles)) != (len(model.vertices), len(model.triangles)):
+        return HeadShape(obj.name, to_y_up(vertices), triangles)
     shape = HeadShape(obj.name, to_y_up(vertices))
-    Head.from_vertices(load_builtin(), shape.vertices)
+    Head.from_vertices(model, shape.vertices)
     return shape
 
 
-def evaluated_vertices(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> NDArray[np.float32]:
-    """float32 [V, 3] in the object's coordinates."""
+def evaluated_surface(
+    obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Vertices [V, 3] in the object's coordinates, and triangles [T, 3]."""
     if obj.mode == "EDIT":
         obj.update_from_editmode()
         depsgraph.update()
@@ -166,6 +167,9 @@ def evaluated_vertices(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) ->
     try:
         vertices = np.empty(len(mesh.vertices) * 3, np.float32)
         mesh.vertices.foreach_get("co", vertices)
+        mesh.calc_loop_triangles()
+        triangles = np.empty(len(mesh.loop_triangles) * 3, np.int32)
+        mesh.loop_triangles.foreach_get("vertices", triangles)
     finally:
         evaluated.to_mesh_clear()
-    return vertices.reshape(-1, 3)
+    return vertices.reshape(-1, 3), triangles.reshape(-1, 3)

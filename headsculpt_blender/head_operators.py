@@ -8,22 +8,32 @@ from typing import ClassVar
 
 import bpy
 
-from . import head
+from . import flame, head, operators, scene
 from .backend.headsculpt.jobs.request import MAX_SEED
+from .preferences import preferences
+
+MODELS = (
+    ("BUILTIN", "Built-in", "The head that HeadSculpt brings along, free for all uses"),
+    ("FLAME", "FLAME", "The head in the FLAME file that is set in the add-on's preferences, under its own licence"),
+)
 
 
 class HEADSCULPT_OT_add_head(bpy.types.Operator):
-    """Add the built-in head, with sliders for its shape and expression, and choose it as the shape to start from"""
+    """Add a head with sliders for its shape and expression, and choose it as the shape to start from"""
 
     bl_idname = "headsculpt.add_head"
     bl_label = "Add Head"
     bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    model: bpy.props.EnumProperty(name="Model", items=MODELS, options={"SKIP_SAVE"})
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return context.mode == "OBJECT"
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        if self.model == "FLAME":
+            return operators.begin(self, lambda: (flame.request(), scene.target_of(None, context)))
         context.scene.headsculpt.head = head.add_builtin_head(context)
         return {"FINISHED"}
 
@@ -106,6 +116,8 @@ CLASSES = (
 
 def draw_add_menu(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
     menu.layout.operator(HEADSCULPT_OT_add_head.bl_idname, text="Head", icon="USER")
+    if preferences().flame_file:
+        menu.layout.operator(HEADSCULPT_OT_add_head.bl_idname, text="FLAME Head", icon="USER").model = "FLAME"
 
 
 def register() -> None:

@@ -9,8 +9,9 @@ import bpy
 
 from . import head_operators, panel
 from .head import expression_keys, identity_keys
+from .preferences import preferences
 
-FIRST_IDENTITIES = 6
+FIRST_SLIDERS = 6
 GROUPS = {
     "brow": "Brows",
     "eye": "Eyes",
@@ -39,7 +40,7 @@ class HEADSCULPT_PT_head(bpy.types.Panel):
         head = context.scene.headsculpt.head
         identities, expressions = identity_keys(head), expression_keys(head)
         if not identities and not expressions:
-            layout.operator(head_operators.HEADSCULPT_OT_add_head.bl_idname, icon="ADD")
+            draw_add(layout)
         elif head.hide_get():
             panel.draw_text(layout, HIDDEN, panel.text_width(context), icon="HIDE_ON")
         if identities:
@@ -49,12 +50,23 @@ class HEADSCULPT_PT_head(bpy.types.Panel):
             draw_expression(layout, expressions)
 
 
+def draw_add(layout: bpy.types.UILayout) -> None:
+    add = head_operators.HEADSCULPT_OT_add_head.bl_idname
+    layout.operator(add, icon="ADD")
+    if preferences().flame_file:
+        layout.operator(add, text="Add FLAME Head", icon="ADD").model = "FLAME"
+
+
 def draw_identity(layout: bpy.types.UILayout, keys: Keys) -> None:
-    body = section(layout, "Identity", head_operators.HEADSCULPT_OT_reset_identity.bl_idname)
-    if body:
-        draw_sliders(body, keys[:FIRST_IDENTITIES])
-    if body and (more := section(body, "More")):
-        draw_sliders(more, keys[FIRST_IDENTITIES:])
+    if body := section(layout, "Identity", head_operators.HEADSCULPT_OT_reset_identity.bl_idname):
+        draw_numbered(body, "More", keys)
+
+
+def draw_numbered(layout: bpy.types.UILayout, rest: str, keys: Keys) -> None:
+    """The first and most important sliders, and the others in a section of this name."""
+    draw_sliders(layout, keys[:FIRST_SLIDERS])
+    if keys[FIRST_SLIDERS:] and (more := section(layout, rest)):
+        draw_sliders(more, keys[FIRST_SLIDERS:])
 
 
 def draw_sliders(layout: bpy.types.UILayout, keys: Keys) -> None:
@@ -64,10 +76,12 @@ def draw_sliders(layout: bpy.types.UILayout, keys: Keys) -> None:
 
 
 def draw_expression(layout: bpy.types.UILayout, keys: Keys) -> None:
-    """A section for each part of the face, in it a row for each movement: one slider, or the left and the right."""
+    """A section for each part of the face, in it a row for each movement: one slider, or the left and the right.
+    FLAME's have no names; they stand below each other."""
     body = section(layout, "Expression", head_operators.HEADSCULPT_OT_reset_expression.bl_idname)
     if not body:
         return
+    draw_numbered(body, "More Expressions", [key for key in keys if not key.name.startswith(tuple(GROUPS))])
     for prefix, label in GROUPS.items():
         movements = movements_of(prefix, keys)
         if movements and (group := section(body, label)):

@@ -1,19 +1,39 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The operators of a job: thin, over `pump` and `scene`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import bpy
 
-from . import pump, scene
+from . import flame, pump, scene
 from .backend.headsculpt.errors import UserError
+from .backend.headsculpt.jobs.flame_request import FlameRequest
 from .backend.headsculpt.jobs.request import MAX_SEED, GenerateRequest
 from .backend.headsculpt.protocol import ProtocolError
 from .head import chosen_head
 from .preferences import preferences
 from .properties import PRESETS
-from .session import Card, Phase, Target, broken
+from .session import Card, Phase, Request, Target, broken
+
+
+def begin(operator: bpy.types.Operator, read: Callable[[], tuple[Request, Target]]) -> set[str]:
+    """Starts a job, and without a window waits for it. read: the request and its place, or UserError. What an operator
+    returns; what went wrong is in the panel and in the operator's report."""
+    try:
+        pump.start(*read())
+    except UserError as error:
+        if not pump.session.busy:  # else the panel belongs to the job that goes on
+            pump.session.card = Card(error.message, error.advice, getattr(error, "log", ""))
+        operator.report({"ERROR"}, str(error))
+        return {"CANCELLED"}
+    if bpy.app.background:
+        pump.wait()
+        if card := pump.session.card:
+            operator.report({"ERROR"}, card.short())
+            return {"CANCELLED"}
+    return {"FINISHED"}
 
 
 class HEADSCULPT_OT_generate(bpy.types.Operator):
@@ -35,19 +55,7 @@ class HEADSCULPT_OT_generate(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         if bpy.app.background and context.mode != "OBJECT":
             bpy.ops.object.mode_set(mode="OBJECT")
-        try:
-            pump.start(*self.read(context))
-        except UserError as error:
-            if not pump.session.busy:  # else the panel belongs to the job that goes on
-                pump.session.card = Card(error.message, error.advice, getattr(error, "log", ""))
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        if bpy.app.background:
-            pump.wait()
-            if card := pump.session.card:
-                self.report({"ERROR"}, card.short())
-                return {"CANCELLED"}
-        return {"FINISHED"}
+        return begin(self, lambda: self.read(context))
 
     def read(self, context: bpy.types.Context) -> tuple[GenerateRequest, Target]:
         """The request and its place in the scene. Raises UserError for anything that the user can have got wrong."""
@@ -93,9 +101,15 @@ class HEADSCULPT_OT_place_result(bpy.types.Operator):
         if not session.job or not session.result:
             return {"CANCELLED"}
         try:
-            scene.place_result(session.job, session.result, context)
+            if isinstance(session.job.request, FlameRequest):
+                flame.place_head(session.job, session.result, context)
+            else:
+                scene.place_result(session.job, session.result, context)
         except ProtocolError as error:
             session.fail(broken(error))
+            return {"CANCELLED"}
+        except UserError as error:
+            session.fail(Card(error.message, error.advice))
             return {"CANCELLED"}
         session.finish()
         return {"FINISHED"}

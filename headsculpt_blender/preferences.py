@@ -3,6 +3,14 @@
 
 import bpy
 
+from .backend.headsculpt.head.flame.licences import HOME, VERSIONS, version_of
+from .backend.headsculpt.jobs.flame_request import SLIDERS
+
+FLAME_VERSIONS = (
+    ("NONE", "Not chosen", "Heads are made of it only when the file says itself which version it is"),
+    *((version.key, version.name, version.licence) for version in VERSIONS),
+)
+
 
 class HeadSculptPreferences(bpy.types.AddonPreferences):
     bl_idname = __package__
@@ -22,6 +30,22 @@ class HeadSculptPreferences(bpy.types.AddonPreferences):
     threads: bpy.props.IntProperty(
         name="CPU threads", description="Threads that the worker computes with; 0 for one per core", min=0, max=256
     )
+    flame_file: bpy.props.StringProperty(
+        name="FLAME file",
+        description=f"The .pkl file of FLAME 2020, 2023 or 2023 Open, which you get from {HOME}; may stay empty",
+        subtype="FILE_PATH",
+    )
+    flame_version: bpy.props.EnumProperty(
+        name="FLAME version", description="Which FLAME the file is; its licence depends on it", items=FLAME_VERSIONS
+    )
+    flame_sliders: bpy.props.IntProperty(
+        name="FLAME sliders",
+        description="How many shapes, and how many expressions, a FLAME head gets as shape keys",
+        default=SLIDERS,
+        min=1,
+        soft_max=100,
+        max=300,
+    )
 
     def draw(self, context: bpy.types.Context) -> None:
         column = self.layout.column()
@@ -31,6 +55,16 @@ class HeadSculptPreferences(bpy.types.AddonPreferences):
             column.label(text="Run “python build.py” in HeadSculpt's folder: it says what to enter here", icon="INFO")
         column.prop(self, "pack")
         column.prop(self, "threads")
+        column.separator()
+        column.prop(self, "flame_file")
+        if self.flame_file:
+            column.prop(self, "flame_version")
+            version = version_of(self.flame_version)
+            if version:
+                column.label(text=version.licence, icon="INFO")
+            else:
+                column.label(text="What you may do with FLAME heads depends on the version: choose it", icon="ERROR")
+            column.prop(self, "flame_sliders")
 
 
 def preferences() -> HeadSculptPreferences:

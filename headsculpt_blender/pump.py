@@ -16,10 +16,9 @@ import bpy
 from bpy.app.handlers import persistent
 
 from . import scene
-from .backend.headsculpt.jobs.request import GenerateRequest
 from .backend.headsculpt.protocol import ProtocolError
 from .preferences import preferences
-from .session import Card, Phase, Session, Target, broken
+from .session import Card, Phase, Request, Session, Target, broken
 
 BUDGET_SECONDS = 0.01
 INTERVAL_SECONDS = 0.05
@@ -29,7 +28,7 @@ IDLE_SECONDS = 600.0
 session = Session()
 
 
-def start(request: GenerateRequest, target: Target) -> None:
+def start(request: Request, target: Target) -> None:
     """Begins a job. Raises UserError when it can not begin."""
     session.start(request, target, preferences().worker_command, worker_environment())
     schedule(tick, INTERVAL_SECONDS)

@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from .backend.headsculpt.errors import UserError
+from .backend.headsculpt.jobs.flame_request import FlameRequest
 from .backend.headsculpt.jobs.request import GenerateRequest
 from .backend.headsculpt.protocol import Array, Frame, ProtocolError
 from .link import Link, LinkError
+
+Request = GenerateRequest | FlameRequest
 
 CANCEL_SECONDS = 10.0
 """A step takes seconds at most; a worker that has not listened by then is ended."""
@@ -72,7 +75,7 @@ class Progress:
 
 @dataclass
 class Job:
-    request: GenerateRequest
+    request: Request
     target: Target
     number: int
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -105,7 +108,9 @@ class Session:
     @property
     def can_stop(self) -> bool:
         running = self.phase in (Phase.STARTING, Phase.RUNNING)
-        return running and self.job is not None and not self.job.stop_requested
+        if not running or self.job is None or self.job.stop_requested:
+            return False
+        return isinstance(self.job.request, GenerateRequest)  # else there is nothing to keep
 
     def connect(self, command: str, environment: Mapping[str, str]) -> Link:
         """The worker of this command, started if there is none. Raises LinkError, UserError for an empty command."""
@@ -125,10 +130,10 @@ class Session:
             self.link.close()
             self.link = None
 
-    def start(self, request: GenerateRequest, target: Target, command: str, environment: Mapping[str, str]) -> Job:
+    def start(self, request: Request, target: Target, command: str, environment: Mapping[str, str]) -> Job:
         """Sends a job to the worker. Raises UserError when one is going on or there is no worker."""
         if self.busy:
-            raise UserError("A head is being made already.", "Wait for it, stop it or cancel it.")
+            raise UserError("A head is being made already.", "Wait for it or cancel it.")
         self.notices = []
         self.card = None
         link = self.connect(command, environment)
@@ -137,7 +142,7 @@ class Session:
         self.phase = Phase.STARTING
         fields, arrays = request.to_message()
         raw = {name: Array(values.dtype.name, values.shape, values.tobytes()) for name, values in arrays.items()}
-        link.send(Frame("generate", self._jobs, fields, raw))
+        link.send(Frame(request.KIND, self._jobs, fields, raw))
         return self.job
 
     def stop(self) -> None:

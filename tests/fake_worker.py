@@ -82,7 +82,9 @@ def job(request: GenerateRequest, emit: Callable[[Event], None], control: JobCon
             break
     vertices, triangles = sphere(radius)
     if request.head is not None:
-        vertices, triangles = request.head.vertices, load_builtin().triangles
+        vertices, triangles = request.head.vertices, request.head.triangles
+        if triangles is None:
+            triangles = load_builtin().triangles
     if "lie" in words:
         triangles = triangles + len(vertices)
     return finished(vertices, triangles, {"pack": "fake", "versions": {"fake": "1"}, "steps": step})
