@@ -73,7 +73,7 @@ def reference(case: Case, method: Method, s: float) -> np.ndarray:
     """The formulas of the papers in float64, one sample and one number at a time, from diffusers' noise schedule."""
     from diffusers import DDIMScheduler
 
-    schedule = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    schedule: Any = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     found = np.empty(case.latents.shape)
     for sample, t in enumerate(TIMES.tolist()):
         alpha = math.prod(1 - beta for beta in schedule.betas[: t + 1].double().tolist())

@@ -72,7 +72,7 @@ class Inputs:
 
     def score(self, pack: Pack, settings: ScoreSettings = SETTINGS, **changes: Any) -> ScoreResult:
         """The gradient at this batch, or at one with `changes`."""
-        arguments = {
+        arguments: dict[str, Any] = {
             "latents": self.latents,
             "words": {Words.PROMPT: pack.embed(PROMPTS), Words.NEGATIVE: pack.embed([NEGATIVE] * 2)},
             "landmark_maps": self.maps,

@@ -21,7 +21,7 @@ from headsculpt.guidance.score import ScoreSettings
 from headsculpt.head.builtin import load_builtin
 from headsculpt.head.model import Head
 from headsculpt.head.smoothing import LEVELS, smooth, smooth_surface
-from headsculpt.jobs.events import Event, GenerateResult, JobControl, Notice
+from headsculpt.jobs.events import Event, GenerateResult, JobControl
 from headsculpt.jobs.monitor import JobMonitor
 from headsculpt.jobs.request import GenerateRequest
 from headsculpt.mesh import Mesh
@@ -58,9 +58,8 @@ def run_generate(
         pack = pack or load_pack(request.pack or POCKET)
         prompt = check_prompt(pack, request.prompt)
         preset, changes = fitted(PRESETS[request.preset], pack)
-        notices = prompt.notices + changes
-        for text in notices:
-            emit(Notice(text))
+        for text in prompt.notices + changes:
+            monitor.notice(text)
         studio = Studio(request, pack, prompt.text, head)
         field = RadianceField(
             preset.coarse.field,
@@ -82,7 +81,7 @@ def run_generate(
     with monitor.part("Making textures"):
         result = textured(mesh, detail, color_lookup(field), preset.finish.texture)
         control.check()
-    report = describe(request, preset, pack, prompt, notices, done, monitor.seconds)
+    report = describe(request, preset, pack, prompt, monitor.notices, done, monitor.seconds)
     return GenerateResult(replace(result, vertices=head.space.from_head(result.vertices)), report)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from headsculpt.head.space import HeadSpace
-from headsculpt.jobs.events import Event, JobControl, Preview, Progress
+from headsculpt.jobs.events import Event, JobControl, Notice, Preview, Progress
 from headsculpt.mesh import Mesh
 
 FIRST_PREVIEW = 10
@@ -41,6 +41,7 @@ class JobMonitor:
         self._preview_time = 0.0
         self._stage_start: dict[str, float] = {}
         self.seconds: dict[str, float] = {}
+        self.notices: list[str] = []
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -61,6 +62,10 @@ class JobMonitor:
         if self._preview_is_due(step, now):
             self._send_preview(mesh)
         return self._control.stop_requested
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+        self._emit(Notice(text))
 
     def _seconds_left(self, stage: str, step: int, rate: float) -> float | None:
         """Later stages are taken to be as fast as this one: wrong, but in the right order, until they run."""

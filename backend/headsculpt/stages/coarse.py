@@ -18,6 +18,7 @@ from headsculpt.stages.distillation import Distillation
 from headsculpt.stages.extraction import extract_surface
 from headsculpt.stages.monitor import Monitor
 from headsculpt.stages.normals import depth_normals
+from headsculpt.stages.optimizer import GuardedAdam
 from headsculpt.stages.settings import CoarseSettings
 from headsculpt.stages.views import Views, ViewSampler
 
@@ -53,13 +54,13 @@ def run_coarse(
     monitor: Monitor,
 ) -> int:
     """Optimises the field in place. Returns the number of steps done, fewer than asked when the user stops it."""
-    optimizer = torch.optim.Adam(
+    optimizer = GuardedAdam(
         [
             {"params": field.encoder.parameters(), "lr": settings.learning_rate_grid},
             {"params": field.mlp.parameters(), "lr": settings.learning_rate_mlp},
         ],
-        betas=(0.9, 0.99),
-        eps=1e-15,
+        monitor.notice,
+        [occupancy.density],
     )
     for step in range(settings.steps):
         progress = step / settings.steps
@@ -73,10 +74,7 @@ def run_coarse(
             loss = distillation.latent_loss(warmup_latent(picture, distillation.pack.spec.latent_size), views, progress)
         else:
             loss = distillation.picture_loss(lit(picture, views), views, progress)
-        loss = loss + regularisers(picture, settings, progress)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        optimizer.step(loss + regularisers(picture, settings, progress))
         if monitor.after_step(
             STAGE, step + 1, settings.steps, lambda: extract_surface(field, occupancy, PREVIEW_RESOLUTION)
         ):

@@ -17,6 +17,7 @@ from headsculpt.shape.field import RadianceField
 from headsculpt.shape.tetrahedra import TetrahedralGrid, marching_tetrahedra
 from headsculpt.stages.distillation import Distillation
 from headsculpt.stages.monitor import Monitor
+from headsculpt.stages.optimizer import GuardedAdam
 from headsculpt.stages.settings import FineSettings
 from headsculpt.stages.views import Views, ViewSampler
 
@@ -71,23 +72,19 @@ def run_fine(
     monitor: Monitor,
 ) -> int:
     """Optimises the surface and the colours in place. Returns the number of steps done."""
-    optimizer = torch.optim.Adam(
+    optimizer = GuardedAdam(
         [
             {"params": surface.parameters(), "lr": settings.learning_rate_shape},
             {"params": field.encoder.parameters(), "lr": settings.learning_rate_color},
             {"params": field.mlp.parameters(), "lr": MLP_SHARE * settings.learning_rate_color},
         ],
-        betas=(0.9, 0.99),
-        eps=1e-15,
+        monitor.notice,
     )
     for step in range(settings.steps):
         views = sampler.sample(settings.picture)
         vertices, triangles = surface.mesh()
         pictures = render_surface(vertices, triangles, field, views)
-        loss = distillation.picture_loss(pictures, views, step / settings.steps)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        optimizer.step(distillation.picture_loss(pictures, views, step / settings.steps))
         if monitor.after_step(STAGE, step + 1, settings.steps, lambda: colored_mesh(surface, field)):
             return step + 1
     return settings.steps

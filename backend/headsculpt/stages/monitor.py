@@ -10,7 +10,7 @@ from headsculpt.mesh import Mesh
 
 
 class Monitor(Protocol):
-    """Called after every step. It may look at the mesh, but never changes what the stage computes."""
+    """It may look at what a stage computes, but never changes it."""
 
     def after_step(self, stage: str, step: int, steps: int, mesh: Callable[[], Mesh]) -> bool:
         """Report that `step` of `steps` is done; `mesh` extracts the present surface, at a cost.
@@ -20,9 +20,16 @@ class Monitor(Protocol):
         """
         ...
 
+    def notice(self, text: str) -> None:
+        """Tells the user a sentence while the stage goes on."""
+        ...
+
 
 class SilentMonitor:
     """A monitor for callers who want only the result."""
 
     def after_step(self, stage: str, step: int, steps: int, mesh: Callable[[], Mesh]) -> bool:
         return False
+
+    def notice(self, text: str) -> None:
+        pass

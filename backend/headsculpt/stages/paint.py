@@ -13,6 +13,7 @@ from headsculpt.shape.field import RadianceField
 from headsculpt.stages.distillation import Distillation
 from headsculpt.stages.fine import MLP_SHARE, render_surface
 from headsculpt.stages.monitor import Monitor
+from headsculpt.stages.optimizer import GuardedAdam
 from headsculpt.stages.settings import PaintSettings
 from headsculpt.stages.views import ViewSampler
 
@@ -30,13 +31,12 @@ def run_paint(
     """Optimises the field's colours in place, as they are seen on `mesh`. Returns the number of steps done."""
     vertices, triangles = torch.from_numpy(mesh.vertices), torch.from_numpy(mesh.triangles).long()
     rate = settings.learning_rate
-    optimizer = torch.optim.Adam(
+    optimizer = GuardedAdam(
         [
             {"params": field.encoder.parameters(), "lr": rate},
             {"params": field.mlp.parameters(), "lr": MLP_SHARE * rate},
         ],
-        betas=(0.9, 0.99),
-        eps=1e-15,
+        monitor.notice,
     )
 
     def as_it_is() -> Mesh:
@@ -45,12 +45,8 @@ def run_paint(
 
     for step in range(settings.steps):
         views = sampler.sample(settings.picture)
-        loss = distillation.picture_loss(
-            render_surface(vertices, triangles, field, views), views, step / settings.steps
-        )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        pictures = render_surface(vertices, triangles, field, views)
+        optimizer.step(distillation.picture_loss(pictures, views, step / settings.steps))
         if monitor.after_step(STAGE, step + 1, settings.steps, as_it_is):
             return step + 1
     return settings.steps
