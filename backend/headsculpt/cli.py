@@ -81,6 +81,12 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_packs(commands)
 
+    check_flame = commands.add_parser("check-flame", help="tell whether a FLAME file is read right")
+    check_flame.set_defaults(command=_check_flame)
+    check_flame.add_argument("file", type=Path, help="FLAME's .pkl, or an .npz with the same keys")
+    check_flame.add_argument("--version", default="", help="what you know it to be: 2020, 2023 or 2023-open")
+    check_flame.add_argument("--picture", type=Path, help="PNG or JPEG file to write, with what its sliders do")
+
     worker = commands.add_parser("worker", help="serve Blender on standard input and output")
     worker.set_defaults(command=_worker)
 
@@ -222,6 +228,28 @@ def _evaluate(options: argparse.Namespace) -> None:
     )
     for path in run_evaluation(plan, options.out, template, _ProgressLine(), options.only, options.docs):
         print(path)
+
+
+def _check_flame(options: argparse.Namespace) -> None:
+    from headsculpt.head.flame.check import Verdict, check_flame
+    from headsculpt.head.flame.licences import VERSIONS
+
+    if options.version not in ("", *(version.key for version in VERSIONS)):
+        known = ", ".join(version.key for version in VERSIONS)
+        raise UserError(f"There is no FLAME version '{options.version}'.", f"Use one of: {known}.")
+    model, findings = check_flame(options.file, options.version)
+    for finding in findings:
+        print(f"{finding.verdict.value:6}{finding.text}")
+    if options.picture:
+        from headsculpt.head.flame.sheet import flame_sheet
+
+        flame_sheet(model).save(options.picture)
+        print(options.picture)
+    if wrong := sum(finding.verdict is Verdict.WRONG for finding in findings):
+        raise UserError(
+            f"{wrong} of {len(findings)} things about this file are not as they are in FLAME.",
+            "If it is as you downloaded it, please report these lines: no file of FLAME's own could be tried here.",
+        )
 
 
 def _template(options: argparse.Namespace, prompt: str) -> GenerateRequest:

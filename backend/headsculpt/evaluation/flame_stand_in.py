@@ -28,6 +28,8 @@ FRONT = 0.6
 """How much denser the columns are at the face than on the whole, as a share."""
 WITHIN = 0.97
 """An eyeball's size beside the built-in head's, so that it lies just behind the mesh."""
+MILD = 0.3
+"""Of the built-in head's expressions, which are as strong as a face can do; FLAME's are standard deviations."""
 FAR = 0.4  # metres, outside of every head
 NUDGES = 1e-4 * np.array([[0, 0, 0], [1, 2, 3], [-3, 1, -2]])  # metres
 
@@ -47,7 +49,7 @@ def flame_stand_in() -> FlameModel:
     corner, share = _anchors(model, points)
     random = np.random.default_rng(5023)
     identity = _carried(model.identity, corner, share)
-    expression = _carried(model.expression, corner, share)
+    expression = MILD * _carried(model.expression, corner, share)
     by_size = np.argsort(-np.linalg.norm(expression.reshape(len(expression), -1), axis=1))
     position = random.permutation(len(points))  # where a vertex comes to stand
     order = np.argsort(position)
