@@ -22,9 +22,27 @@ if TYPE_CHECKING:
 FETCH_AGAIN = "Get the pack again, or choose another folder."
 
 
-def check_files(folder: Path) -> None:
-    """Finds what is missing or cut short before minutes go into loading the rest."""
-    for part in ("text_encoder", "unet", "controlnet_landmarks"):
+INSTRUCTIONS = "controlnet_instructions"
+"""The folder of the ControlNet that edits are made with; a pack may do without."""
+
+
+def check_files(folder: Path, base: Path) -> None:
+    """Finds what is missing or cut short before minutes go into loading the rest.
+
+    base: where text encoder, U-Net and codec come from: `folder` itself, another folder or a single file.
+    """
+    if base.is_dir():
+        _check_base(base)
+    for part in ("controlnet_landmarks", INSTRUCTIONS):
+        if part != INSTRUCTIONS or (folder / part).is_dir():
+            _read_json(folder / part / "config.json")
+            _weights_variant(folder / part)
+    if (folder / "learned_embeds.safetensors").exists():
+        _check_safetensors(folder / "learned_embeds.safetensors")
+
+
+def _check_base(folder: Path) -> None:
+    for part in ("text_encoder", "unet"):
         _read_json(folder / part / "config.json")
         _weights_variant(folder / part)
     if (folder / "codec").is_dir():
@@ -36,8 +54,6 @@ def check_files(folder: Path) -> None:
     for name in ("tokenizer.json",) if _has_whole_tokenizer(folder / "tokenizer") else ("vocab.json", "merges.txt"):
         if not (folder / "tokenizer" / name).is_file():
             raise _missing(folder / "tokenizer" / name)
-    if (folder / "learned_embeds.safetensors").exists():
-        _check_safetensors(folder / "learned_embeds.safetensors")
 
 
 def load_network(folder: Path, network: Any, device: torch.device, dtype: torch.dtype) -> Any:
@@ -63,8 +79,13 @@ def load_network(folder: Path, network: Any, device: torch.device, dtype: torch.
         raise UserError(f"The files in {folder} do not make a {network.__name__}.", FETCH_AGAIN) from error
     if lacking := [*report["missing_keys"], *report["mismatched_keys"]]:
         raise UserError(f"The weights in {folder} lack {lacking[0]}.", FETCH_AGAIN)
+    return settled(model, device)
+
+
+def settled(network: Any, device: torch.device) -> Any:
+    """The network where it computes, frozen."""
     # channels_last: convolutions are a tenth to a fifth faster, on CPUs and on tensor cores.
-    return model.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return network.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
 def _weights_variant(folder: Path) -> str | None:

@@ -16,16 +16,10 @@ import torch
 from torch import Tensor
 
 from headsculpt.errors import UserError
+from headsculpt.packs.base import load_base
 from headsculpt.packs.codec import Codec
-from headsculpt.packs.files import (
-    FETCH_AGAIN,
-    check_files,
-    load_codec,
-    load_learned_tokens,
-    load_network,
-    load_schedule,
-    load_tokenizer,
-)
+from headsculpt.packs.files import FETCH_AGAIN, INSTRUCTIONS, check_files, load_learned_tokens, load_network
+from headsculpt.packs.lora import add_lora
 from headsculpt.packs.spec import PackSpec, read_description
 
 if TYPE_CHECKING:
@@ -52,6 +46,10 @@ class Pack:
     controlnet: ControlNetModel = field(repr=False)
     """Without its first layers, which are `landmark_encoder`: it takes what `read_landmarks` gives."""
     landmark_encoder: torch.nn.Module = field(repr=False)
+    instruction_net: ControlNetModel | None = field(default=None, repr=False)
+    """The ControlNet of pictures to edit, without its first layers; None in a pack that can not edit."""
+    instruction_encoder: torch.nn.Module | None = field(default=None, repr=False)
+    """Those layers."""
     learned_tokens: tuple[str, ...] = ()
     """Words from learned_embeds.safetensors."""
 
@@ -142,6 +140,19 @@ class Pack:
         return self.landmark_encoder(maps.to(self.dtype))
 
     @torch.no_grad()
+    def read_reference(self, images: Tensor) -> Tensor:
+        """What the instruction ControlNet sees in pictures to edit, [B, 3, S, S] in [0, 1]: features [B, F, h, w].
+
+        Raises UserError when the pack has no such net.
+        """
+        if self.instruction_encoder is None:
+            raise UserError(
+                f"The pack “{self.spec.name}” has no instruction ControlNet, so it can not edit.",
+                f"Download the part “instructions” of the pack, or put such a net into its folder {INSTRUCTIONS}.",
+            )
+        return self.instruction_encoder(images.to(self.dtype))
+
+    @torch.no_grad()
     def predict_noise(
         self,
         latents: Tensor,
@@ -149,40 +160,49 @@ class Pack:
         embeddings: Tensor,
         landmarks: Tensor | None = None,
         control_scale: Tensor | None = None,
+        reference: Tensor | None = None,
     ) -> Tensor:
         """ε̂ of noisy latents, whatever the U-Net's own prediction type; one call of each network.
 
         latents: [B, C, h, w]; t: [B] int64; embeddings: [B, T, C];
         landmarks: from read_landmarks, or None to leave the ControlNet out;
-        control_scale: [B], by which the ControlNet's residuals are scaled, 1 if None. Zero is the same as no map.
+        control_scale: [B], by which the ControlNet's residuals are scaled, 1 if None. Zero is the same as no map;
+        reference: from read_reference, or None to leave the instruction ControlNet out; the nets' residuals add up.
         """
         noisy, words = latents.to(self.dtype), embeddings.to(self.dtype)
-        residuals: dict[str, Any] = {}
+        ones = torch.ones(len(latents))
+        residuals: list[list[Tensor]] = []
         if landmarks is not None:
-            scale = torch.ones(len(latents)) if control_scale is None else control_scale
-            residuals = self._control(noisy, t, words, landmarks, scale.to(noisy))
-        output = self.unet(noisy, t, words, **residuals, return_dict=False)[0].to(latents)
+            scale = ones if control_scale is None else control_scale
+            residuals += self._control(self.controlnet, noisy, t, words, landmarks, scale.to(noisy))
+        if reference is not None and self.instruction_net is not None:
+            residuals += self._control(self.instruction_net, noisy, t, words, reference, ones.to(noisy))
+        added: dict[str, Any] = {}
+        if residuals:
+            *down, middle = (sum(of_all_nets) for of_all_nets in zip(*residuals, strict=True))
+            added = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+        output = self.unet(noisy, t, words, **added, return_dict=False)[0].to(latents)
         if self.spec.prediction_type == "epsilon":
             return output
         signal, sigma = self._rates(t)  # v = √ᾱ·ε − √(1−ᾱ)·z₀ (Salimans and Ho 2022)
         return signal * output + sigma * latents
 
-    def _control(self, noisy: Tensor, t: Tensor, words: Tensor, landmarks: Tensor, scale: Tensor) -> dict[str, Any]:
-        """The U-Net's arguments with the ControlNet's residuals, computed for those samples alone that want them."""
+    def _control(
+        self, net: ControlNetModel, noisy: Tensor, t: Tensor, words: Tensor, features: Tensor, scale: Tensor
+    ) -> list[list[Tensor]]:
+        """A ControlNet's residuals, the middle block's last, computed for those samples alone that want them; an empty
+        list if none does."""
         wanted = scale.nonzero()[:, 0]
         if len(wanted) == 0:
-            return {}
-        down, middle = self.controlnet(noisy[wanted], t[wanted], words[wanted], landmarks[wanted], return_dict=False)
+            return []
+        down, middle = net(noisy[wanted], t[wanted], words[wanted], features[wanted], return_dict=False)
 
         def spread(residual: Tensor) -> Tensor:
             full = residual.new_zeros(len(noisy), *residual.shape[1:])
             full[wanted] = residual * scale[wanted, None, None, None]
             return full
 
-        return {
-            "down_block_additional_residuals": [spread(residual) for residual in down],
-            "mid_block_additional_residual": spread(middle),
-        }
+        return [[spread(residual) for residual in (*down, middle)]]
 
     def _rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """√ᾱ and √(1−ᾱ) at t, [B, 1, 1, 1]."""
@@ -190,71 +210,90 @@ class Pack:
         return alpha.sqrt(), (1 - alpha).sqrt()
 
 
-def load_pack(folder: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Pack:
+def load_pack(
+    folder: Path | str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    base: Path | None = None,
+    lora: Sequence[tuple[Path, float]] = (),
+) -> Pack:
     """Loads a pack folder. dtype: of the networks, whatever it was saved with; half precision needs a GPU.
 
-    Raises UserError, naming the file, for what is missing, damaged or does not belong together. Nothing that could run
-    code of the pack's is ever read: weights are safetensors only.
+    base: a folder or a single file that stands in for the pack's own text encoder, U-Net and codec; lora: files and
+    their weights, added to those. Raises UserError, naming the file, for what is missing, damaged or does not belong
+    together. Nothing that could run code of the pack's is ever read: weights are safetensors only.
     """
     folder, device = Path(folder), torch.device(device)
-    if not folder.is_dir():
-        raise UserError(f"There is no model pack at {folder}.", "Choose a pack's folder.")
+    for path in (folder, base):
+        if path is not None and not path.exists():
+            raise UserError(f"There is no model pack at {path}.", "Choose a pack's folder.")
     description = read_description(folder)
-    check_files(folder)
-    # By module: the packages' own entrances import far more than these.
-    from diffusers.models.controlnets.controlnet import ControlNetModel
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-    from transformers.models.clip.modeling_clip import CLIPTextModel
-
-    tokenizer = load_tokenizer(folder / "tokenizer")
-    encoder = load_network(folder / "text_encoder", CLIPTextModel, device, dtype)
-    learned = load_learned_tokens(folder / "learned_embeds.safetensors", tokenizer, encoder)
-    unet = load_network(folder / "unet", UNet2DConditionModel, device, dtype)
-    controlnet = load_network(folder / "controlnet_landmarks", ControlNetModel, device, dtype)
-    codec = load_codec(folder, device, dtype)
-    schedule = load_schedule(folder / "scheduler")
-    image_size = description.pop("image_size", unet.config.sample_size * codec.factor)
+    check_files(folder, base or folder)
+    parts = load_base(base or folder, device, dtype)
+    learned = load_learned_tokens(folder / "learned_embeds.safetensors", parts.tokenizer, parts.text_encoder)
+    for path, weight in lora:
+        add_lora(path, weight, parts.unet, parts.text_encoder)
+    controlnet, landmark_encoder = _load_controlnet(folder / "controlnet_landmarks", device, dtype)
+    instruction_net, instruction_encoder = None, None
+    if (folder / INSTRUCTIONS).is_dir():
+        instruction_net, instruction_encoder = _load_controlnet(folder / INSTRUCTIONS, device, dtype)
+    unet_config: Any = parts.unet.config
+    image_size = description.pop("image_size", unet_config.sample_size * parts.codec.factor)
     spec = PackSpec(
         **description,
         image_size=image_size,
-        latent_channels=codec.channels,
-        latent_size=image_size // codec.factor,
-        text_length=min(tokenizer.model_max_length, encoder.config.max_position_embeddings),
-        prediction_type=schedule.config.prediction_type,
+        latent_channels=parts.codec.channels,
+        latent_size=image_size // parts.codec.factor,
+        text_length=min(parts.tokenizer.model_max_length, parts.text_encoder.config.max_position_embeddings),
+        prediction_type=parts.schedule.config.prediction_type,
     )
-    landmark_encoder, controlnet.controlnet_cond_embedding = controlnet.controlnet_cond_embedding, torch.nn.Identity()
     pack = Pack(
         spec=spec,
         device=device,
         dtype=dtype,
-        codec=codec,
-        alphas_cumprod=schedule.alphas_cumprod.to(device, torch.float32),
-        tokenizer=tokenizer,
-        text_encoder=encoder,
-        unet=unet,
+        codec=parts.codec,
+        alphas_cumprod=parts.schedule.alphas_cumprod.to(device, torch.float32),
+        tokenizer=parts.tokenizer,
+        text_encoder=parts.text_encoder,
+        unet=parts.unet,
         controlnet=controlnet,
         landmark_encoder=landmark_encoder,
+        instruction_net=instruction_net,
+        instruction_encoder=instruction_encoder,
         learned_tokens=learned,
     )
     _check_fit(pack, folder)
     return pack
 
 
+def _load_controlnet(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, torch.nn.Module]:
+    """A ControlNet without its first layers, and those."""
+    from diffusers.models.controlnets.controlnet import ControlNetModel  # by module: the entrance imports far more
+
+    net = load_network(folder, ControlNetModel, device, dtype)
+    encoder, net.controlnet_cond_embedding = net.controlnet_cond_embedding, torch.nn.Identity()
+    return net, encoder
+
+
 def _check_fit(pack: Pack, folder: Path) -> None:
     """Parts of different models can each be whole and yet not work together."""
     unet: Any = pack.unet.config
-    controlnet: Any = pack.controlnet.config
     encoder = pack.text_encoder.config
+    nets: dict[str, Any] = {"controlnet_landmarks": pack.controlnet.config}
+    if pack.instruction_net is not None:
+        nets[INSTRUCTIONS] = pack.instruction_net.config
     fits = {
-        "unet and controlnet_landmarks": unet.in_channels == controlnet.in_channels
-        and list(unet.block_out_channels) == list(controlnet.block_out_channels),
         "unet and vae or codec": unet.in_channels == unet.out_channels == pack.codec.channels,
         "unet and text_encoder": unet.cross_attention_dim == encoder.hidden_size,
-        "controlnet_landmarks and text_encoder": controlnet.cross_attention_dim == encoder.hidden_size,
         "tokenizer and text_encoder": len(pack.tokenizer) <= encoder.vocab_size,
         "pack.json and vae or codec": pack.spec.image_size % pack.codec.factor == 0,
         "scheduler and this program": pack.spec.prediction_type in ("epsilon", "v_prediction"),
     }
+    for name, net in nets.items():
+        fits[f"unet and {name}"] = unet.in_channels == net.in_channels and list(unet.block_out_channels) == list(
+            net.block_out_channels
+        )
+        fits[f"{name} and text_encoder"] = net.cross_attention_dim == encoder.hidden_size
     for parts, fit in fits.items():
         if not fit:
             raise UserError(f"In the model pack {folder}, {parts} do not fit together.", FETCH_AGAIN)
