@@ -33,7 +33,8 @@ class FieldPicture:
 
     color: premultiplied by opacity, sRGB; opacity: [B, H, W]; normals: towards the viewer, of the rendered depth;
     predicted_normals: the field's own, premultiplied by opacity; residual: mean squared density residual of what is
-    seen; carving: the same of all samples where it is negative.
+    seen; carving: the same of all samples where it is negative; orientation: how far predicted normals of what is seen
+    look away, squared.
     """
 
     color: Tensor
@@ -42,6 +43,7 @@ class FieldPicture:
     predicted_normals: Tensor
     residual: Tensor
     carving: Tensor
+    orientation: Tensor
 
 
 def run_coarse(
@@ -110,6 +112,7 @@ def render_field(
     def picture(values: Tensor, fill: Tensor) -> Tensor:
         return fill.index_copy(0, hit, values).view(*shape, *values.shape[1:])
 
+    facing_away = (normal.view(count, -1, 3) * rays[hit][:, None]).sum(-1).clamp(min=0)
     background_depth = origins.norm(dim=-1)[:, None, None].expand(shape).reshape(-1)
     depth = summed[:, 6] + (1 - opacity) * distance_along[:, -1]
     return FieldPicture(
@@ -119,6 +122,7 @@ def render_field(
         predicted_normals=picture(summed[:, 3:6], torch.zeros(len(rays), 3)),
         residual=(weights.detach() * field.residual.view(count, -1) ** 2).sum() / count,
         carving=(field.residual.clamp(max=0) ** 2).mean(),
+        orientation=(weights.detach() * facing_away**2).sum() / count,
     )
 
 
@@ -147,7 +151,8 @@ def regularisers(picture: FieldPicture, settings: CoarseSettings, progress: floa
     smooth = (down * seen[:, 1:] * seen[:, :-1]).mean() + (across * seen[:, :, 1:] * seen[:, :, :-1]).mean()
     agreement = (seen * (1 - (picture.predicted_normals * picture.normals).sum(-1))).mean()
     return (
-        settings.weight_entropy * progress * entropy
+        settings.weight_entropy * min(1.0, 2 * progress) * entropy
+        + settings.weight_orientation * picture.orientation
         + settings.weight_smooth_normals * smooth
         + settings.weight_predicted_normals * agreement
         + settings.weight_residual * picture.residual

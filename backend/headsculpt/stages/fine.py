@@ -84,10 +84,22 @@ def run_fine(
         views = sampler.sample(settings.picture)
         vertices, triangles = surface.mesh()
         pictures = render_surface(vertices, triangles, field, views)
-        optimizer.step(distillation.picture_loss(pictures, views, step / settings.steps))
+        loss = distillation.picture_loss(pictures, views, step / settings.steps)
+        if settings.weight_laplacian > 0:
+            loss = loss + settings.weight_laplacian * roughness(vertices, triangles)
+        optimizer.step(loss)
         if monitor.after_step(STAGE, step + 1, settings.steps, lambda: colored_mesh(surface, field)):
             return step + 1
     return settings.steps
+
+
+def roughness(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """Mean length of the uniform Laplacian Σ (v − neighbour) of a closed mesh's vertices [V, 3] (authors' code)."""
+    # in a closed mesh every edge lies in two triangles, so each neighbour is met twice
+    following = vertices[triangles.roll(-1, 1)] + vertices[triangles.roll(1, 1)]
+    differences = (vertices[triangles] - 0.5 * following).view(-1, 3)
+    index = triangles.reshape(-1, 1).expand(-1, 3)
+    return torch.zeros_like(vertices).scatter_add(0, index, differences).norm(dim=1).mean()
 
 
 def render_surface(vertices: Tensor, triangles: Tensor, field: RadianceField, views: Views) -> Tensor:

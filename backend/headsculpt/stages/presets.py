@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The presets. Paper is Table 2, and the authors' code where that is silent; Standard and Preview are ours."""
+"""The presets. Paper is Table 2, and the authors' code where that is silent; Standard and Preview are ours.
+
+docs/paper.md lists what is different from the paper, and why.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from headsculpt.stages.settings import CoarseSettings, FineSettings, FinishSetti
 from headsculpt.stages.views import ViewSettings
 
 PAPER = Preset()
-"""7,000 + 5,000 steps of score distillation at guidance 100: for a GPU."""
+"""7,000 + 5,000 steps of score distillation at guidance 100: for a GPU and Stable Diffusion 1.5."""
 
 _OURS = FieldSettings(levels=10, log2_size=16, finest=320, hidden=32, surface_width=0.006, density_gain=20.0)
 
@@ -26,6 +29,7 @@ PREVIEW = Preset(
         weight_residual=0.02,
         weight_carving=0.5,
         weight_entropy=0.0,
+        weight_orientation=0.0,
         prior_resolution=161,
         extraction_resolution=160,
         field=_OURS,
@@ -38,6 +42,7 @@ PREVIEW = Preset(
         resolution=160,
         picture=192,
         smoothing=8,
+        weight_laplacian=0.0,
         learning_rate_color=3e-2,
         views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.36, 0.24)),
         score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.15, t_max=0.8, t_max_end=0.25),
@@ -64,6 +69,7 @@ STANDARD = Preset(
         weight_residual=0.02,
         weight_carving=0.5,
         weight_entropy=0.0,
+        weight_orientation=0.0,
         prior_resolution=193,
         extraction_resolution=160,
         field=FieldSettings(levels=12, log2_size=17, finest=512, surface_width=0.005, density_gain=20.0),
@@ -75,6 +81,7 @@ STANDARD = Preset(
         resolution=160,
         picture=256,
         smoothing=4,
+        weight_laplacian=0.0,
         learning_rate_color=2e-2,
         views=ViewSettings(batch=4, close_up_shares=(0.3, 0.2)),
         score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.1, t_max=0.7, t_max_end=0.2),

@@ -11,6 +11,9 @@ from headsculpt.shape.field import FieldSettings
 from headsculpt.shape.occupancy import OccupancySettings
 from headsculpt.stages.views import ViewSettings
 
+SUMMED = 4 * 64 * 64
+"""The authors put their regularisers beside a sum over 4 views and 64² latent pixels; here the score is their mean."""
+
 
 @dataclass(frozen=True)
 class CoarseSettings:
@@ -24,26 +27,29 @@ class CoarseSettings:
     """Samples along a ray, all of them in occupied space (the paper's 1024 go over the whole box)."""
     warmup_steps: int = 2000
     """Steps in which normals and opacity stand for the latent (authors' code; needs a latent of 4 channels)."""
-    learning_rate_grid: float = 1e-2
-    """Adam's rate for the hash grid (authors' code; the paper's table says 1e-3)."""
+    learning_rate_grid: float = 1e-3
+    """Adam's rate for the hash grid (paper; the authors' code has ten times as much)."""
     learning_rate_mlp: float = 1e-3
     """Adam's rate for the field's MLP (paper)."""
     weight_residual: float = 0.0
-    """Squared density residual of what is seen: keeps the shape to the chosen head where the prompt asks nothing."""
+    """Squared density residual of what is seen (ours): keeps the head's shape where the prompt asks nothing."""
     weight_carving: float = 0.0
-    """Squared density residual where it is negative: words add hair and horns, they seldom take flesh away."""
+    """Squared density residual where it is negative (ours): words add hair and horns, they seldom take flesh away."""
     weight_smooth_normals: float = 0.0
-    """Squared differences of neighbouring pixels' normals: takes out bumps."""
+    """Squared differences of neighbouring pixels' normals (ours): takes out bumps."""
     weight_predicted_normals: float = 0.1
-    """Predicted against depth normals, both ways: smooth predicted normals draw the surface smooth."""
-    weight_entropy: float = 5e-4
-    """Entropy of each ray's opacity, ramped up over the stage (authors' code)."""
+    """Predicted against depth normals, both ways (ours; the paper does not say how its network learns normals): smooth
+    predicted normals draw the surface smooth."""
+    weight_entropy: float = 5e-4 / SUMMED
+    """Entropy of each ray's opacity, ramped up over the stage's first half (authors' code)."""
+    weight_orientation: float = 5e-4 / SUMMED
+    """Squared predicted normals of what is seen, as far as they look away from the camera (authors' code)."""
     open_levels: float = 0.0
-    """Share of the steps over which the hash grid's fine levels open, coarse to fine; 0: all open from the start."""
+    """Share of the steps over which the hash grid's fine levels open, coarse to fine (ours); 0: all from the start."""
     prior_resolution: int = 257
-    """Nodes along a side of the grid that the chosen head's signed distance is kept on."""
+    """Nodes along a side of the grid that the chosen head's signed distance is kept on (ours)."""
     extraction_resolution: int = 256
-    """Cells along a side of the grid that the final surface is extracted on."""
+    """Cells along a side of the grid that the final surface is extracted on (as the authors' tetrahedra)."""
     field: FieldSettings = dataclasses.field(default_factory=FieldSettings)
     occupancy: OccupancySettings = dataclasses.field(default_factory=OccupancySettings)
     views: ViewSettings = dataclasses.field(default_factory=ViewSettings)
@@ -65,8 +71,10 @@ class FineSettings:
     learning_rate_color: float = 1e-3
     """Adam's rate for the colour field that goes on from the coarse stage (paper)."""
     smoothing: int = 0
-    """How often changes of the surface are averaged over neighbouring grid vertices (ours, for the authors' Laplacian
-    loss: a step then moves patches, not single vertices)."""
+    """How often changes of the surface are averaged over neighbouring grid vertices (ours, instead of a Laplacian loss:
+    a step then moves patches, not single vertices)."""
+    weight_laplacian: float = 0.2 / SUMMED
+    """Length of the surface's uniform Laplacian, mean over its vertices (authors' code)."""
     views: ViewSettings = dataclasses.field(default_factory=ViewSettings)
     score: ScoreSettings = dataclasses.field(default_factory=ScoreSettings)
 
