@@ -61,7 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     controls = commands.add_parser("controls", help="show that it is the model that makes the heads")
     controls.set_defaults(command=_controls)
     controls.add_argument("--out", type=Path, required=True, help="folder; what is done there is not done again")
-    for command in (showcase, controls):
+    follows = commands.add_parser("follows", help="show that heads follow the shapes that they grow from")
+    follows.set_defaults(command=_follows)
+    follows.add_argument("--flame", type=Path, help="your FLAME file (default: a stand-in of its layout)")
+    follows.add_argument("--out", type=Path, required=True, help="folder; what is done there is not done again")
+    for command in (showcase, controls, follows):
         command.add_argument("--docs", type=Path, help="a checkout's docs folder, to bring its page up to date")
         _add_run_options(command)
 
@@ -193,6 +197,16 @@ def _controls(options: argparse.Namespace) -> None:
     from headsculpt.evaluation.controls import ASKED, run_controls
 
     for path in run_controls(options.out, _template(options, ASKED.prompt), _ProgressLine(), options.docs):
+        print(path)
+
+
+def _follows(options: argparse.Namespace) -> None:
+    from headsculpt.evaluation.flame_stand_in import flame_stand_in
+    from headsculpt.evaluation.follows import PROMPT, run_follows
+    from headsculpt.head.flame.reading import load_flame
+
+    model = load_flame(options.flame, options.out / "flame") if options.flame else flame_stand_in()
+    for path in run_follows(options.out, model, _template(options, PROMPT), _ProgressLine(), options.docs):
         print(path)
 
 
