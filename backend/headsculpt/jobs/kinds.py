@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from headsculpt.jobs.events import Event, GenerateResult, JobControl
 from headsculpt.jobs.flame_request import FlameRequest
+from headsculpt.jobs.packs import PackRequest, run_packs
 from headsculpt.jobs.request import GenerateRequest
 
 if TYPE_CHECKING:
@@ -84,4 +85,5 @@ def _png(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 KINDS: dict[str, JobKind[Any, Any]] = {
     GenerateRequest.KIND: JobKind(GenerateRequest.from_message, _generate, _generated),
     FlameRequest.KIND: JobKind(FlameRequest.from_message, _flame, _flame_read),
+    PackRequest.KIND: JobKind(PackRequest.from_message, run_packs, lambda text: ({"text": text}, {})),
 }

@@ -170,7 +170,7 @@ class Pack:
         reference: from read_reference, or None to leave the instruction ControlNet out; the nets' residuals add up.
         """
         noisy, words = latents.to(self.dtype), embeddings.to(self.dtype)
-        ones = torch.ones(len(latents))
+        ones = noisy.new_ones(len(noisy))
         residuals: list[list[Tensor]] = []
         if landmarks is not None:
             scale = ones if control_scale is None else control_scale
