@@ -65,6 +65,7 @@ def run_generate(
             preset.coarse.field,
             signed_distance_grid(*smooth_surface(head), preset.coarse.prior_resolution),
             studio.torch_random,
+            coarse.latent_colors(pack, studio.torch_random) if preset.coarse.latent else None,
         )
         occupancy = OccupancyGrid(field, preset.coarse.occupancy)
     with monitor.part(coarse.STAGE):
@@ -74,7 +75,8 @@ def run_generate(
         tetrahedra = fine.TetrahedralSurface(surface, preset.fine.resolution, preset.fine.smoothing)
         done["fine"] = 0 if control.stop_requested else refine(tetrahedra, field, studio, preset, monitor)
     with monitor.part("Restoring details"):
-        detail = cleaned(tetrahedra.surface(), solid_pieces(head), preset.finish.detail)
+        pieces = solid_pieces(head) if preset.finish.detail else []
+        detail = cleaned(tetrahedra.surface(), pieces, preset.finish.detail)
         mesh = reduced(detail, preset.finish.triangles)
     with monitor.part(paint.STAGE):
         done["paint"] = 0 if control.stop_requested else color(mesh, field, studio, preset, monitor)

@@ -14,6 +14,7 @@ from torch import nn
 from headsculpt.shape import prior
 from headsculpt.shape.distance import FIELD_BOUND, sample_grid
 from headsculpt.shape.hashgrid import HashGrid
+from headsculpt.shape.prior import Prior
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class FieldSettings:
     """Cells along a side of the finest grid (authors' code)."""
     hidden: int = 64
     """Width of the two hidden layers (paper: 32-64-64-7)."""
+    prior: Prior = Prior.HEAD
+    """What the field is before it learns (paper: the chosen head)."""
     surface_width: float = 0.005
     """a of Eq. 3, head space units: how far the prior's density takes to rise (paper)."""
     lower_bound: float = -10.0
@@ -45,13 +48,26 @@ class RadianceField(nn.Module):
 
     density = softplus(gain · residual + σ̄(d)), with σ̄ the prior of Eq. 3; colour = sigmoid; the normal is predicted as
     a change of the prior's. Untrained, the residual is 0 and the colour mid grey: the field is the chosen head.
-    settings: FieldSettings; distance_grid: float32 [R, R, R] of distance.signed_distance_grid;
-    generator: for the starting values.
+    settings: FieldSettings; distance_grid: float32 [R, R, R], the head's, of distance.signed_distance_grid;
+    generator: for the starting values; latent_colors: float32 [C + 1, 3], for a field whose values are not colours but
+    latents of C channels: the colours that each of them adds to, and in the last row the colour of latents of 0.
     """
 
-    def __init__(self, settings: FieldSettings, distance_grid: NDArray[np.float32], generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        settings: FieldSettings,
+        distance_grid: NDArray[np.float32],
+        generator: torch.Generator,
+        latent_colors: torch.Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.settings = settings
+        self.head_distance: torch.Tensor
+        self.register_buffer("head_distance", torch.as_tensor(distance_grid), persistent=False)
+        self.latent_colors: torch.Tensor | None
+        self.register_buffer("latent_colors", latent_colors, persistent=False)
+        if settings.prior is Prior.BLOB:
+            distance_grid = prior.ball_distance(len(distance_grid))
         self.encoder = HashGrid(
             settings.levels,
             settings.features,
@@ -64,7 +80,8 @@ class RadianceField(nn.Module):
         layers: list[nn.Module] = []
         for width, following in pairwise(widths):
             layers += [_linear(width, following, generator), nn.ReLU()]
-        head = nn.Linear(settings.hidden, 7)  # normal 3, density 1, colour 3
+        values = 3 if latent_colors is None else len(latent_colors) - 1
+        head = nn.Linear(settings.hidden, 4 + values)  # normal 3, density 1, colour 3
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
         self.mlp = nn.Sequential(*layers, head)
@@ -79,12 +96,15 @@ class RadianceField(nn.Module):
         """Density residual [N], before the gain, of the last forward: for regularisers."""
 
     def forward(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """points [N, 3] → density [N] per unit of length, colour [N, 3] sRGB in [0, 1], unit normal [N, 3] outwards."""
+        """points [N, 3] → density [N] per unit of length, colour [N, 3] sRGB in [0, 1], unit normal [N, 3] outwards.
+
+        Latents [N, C] stand for the colour in a field of them."""
         output = self._network(points)
         around = sample_grid(self._prior, points)
         self.residual = output[:, 3]
         normal = nn.functional.normalize(around[:, 1:] + output[:, :3], dim=1)
-        return nn.functional.softplus(self._sum(self.residual, around[:, 0])), output[:, 4:].sigmoid(), normal
+        values = output[:, 4:].sigmoid() if self.latent_colors is None else output[:, 4:]
+        return nn.functional.softplus(self._sum(self.residual, around[:, 0])), values, normal
 
     def density(self, points: torch.Tensor) -> torch.Tensor:
         """points [N, 3] → density [N]."""
@@ -96,7 +116,10 @@ class RadianceField(nn.Module):
 
     def color(self, points: torch.Tensor) -> torch.Tensor:
         """points [N, 3] → colour [N, 3], sRGB in [0, 1]."""
-        return self._network(points)[:, 4:].sigmoid()
+        values = self._network(points)[:, 4:]
+        if self.latent_colors is None:
+            return values.sigmoid()
+        return (values @ self.latent_colors[:-1] + self.latent_colors[-1]).clamp(0, 1)
 
     def density_normals(self, points: torch.Tensor, epsilon: float) -> torch.Tensor:
         """Unit normals [N, 3] along which the density falls; zero where it is constant.
@@ -108,6 +131,11 @@ class RadianceField(nn.Module):
         around = (points[:, None] + epsilon * corners).reshape(-1, 3)
         falls = -self._before_activation(around).view(-1, 4) @ corners
         return nn.functional.normalize(falls, dim=1)
+
+    @property
+    def opaque_below(self) -> float:
+        """Optical depth that the prior gains on a way of one unit under its surface; 0 where it never gets opaque."""
+        return 1 / self.settings.surface_width if self.settings.prior is Prior.HEAD else 0.0
 
     def prior_density(self, points: torch.Tensor) -> torch.Tensor:
         """The density [N] that the chosen head alone gives."""
@@ -122,7 +150,11 @@ class RadianceField(nn.Module):
 
     def _sum(self, residual: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
         settings = self.settings
-        return settings.density_gain * residual + prior.density(distance, settings.surface_width, settings.lower_bound)
+        if settings.prior is Prior.BLOB:
+            before = prior.blob_density(distance)
+        else:
+            before = prior.density(distance, settings.surface_width, settings.lower_bound)
+        return settings.density_gain * residual + before
 
 
 def _linear(width: int, following: int, generator: torch.Generator) -> nn.Linear:

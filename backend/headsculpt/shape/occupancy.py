@@ -50,8 +50,8 @@ class OccupancyGrid:
         distance = sample_grid(field.distance, self._centers).view(size, size, size)
         half_diagonal = math.sqrt(3) / 2 * self.cell
         # the prior's optical depth at a distance D under the skin is log(1 + e^(D/a)), about D/a
-        deepest = -_OPAQUE * field.settings.surface_width - half_diagonal
-        self._deep = distance < deepest
+        deepest = _OPAQUE / field.opaque_below if field.opaque_below else math.inf
+        self._deep = distance < -deepest - half_diagonal
         self._shell = ~self._deep & (distance < settings.reach + half_diagonal)
         with torch.no_grad():
             self.density = field.prior_density(self._centers).view(size, size, size)

@@ -9,9 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from headsculpt.packs.codec import Codec
+from headsculpt.packs.pack import Pack
 from headsculpt.render.camera import Camera
 from headsculpt.render.shading import shade
 from headsculpt.render.volume import composite, sample_rays
+from headsculpt.shape.distance import sample_grid
 from headsculpt.shape.field import RadianceField
 from headsculpt.shape.occupancy import OccupancyGrid
 from headsculpt.stages.distillation import Distillation
@@ -31,10 +34,10 @@ PREVIEW_RESOLUTION = 72
 class FieldPicture:
     """What cameras see of a field. Tensors [B, H, W, …]; outside the head opacity is 0 and the rest is undefined.
 
-    color: premultiplied by opacity, sRGB; opacity: [B, H, W]; normals: towards the viewer, of the rendered depth;
-    predicted_normals: the field's own, premultiplied by opacity; residual: mean squared density residual of what is
-    seen; carving: the same of all samples where it is negative; orientation: how far predicted normals of what is seen
-    look away, squared.
+    color: premultiplied by opacity, sRGB, or a latent field's latents; opacity: [B, H, W]; normals: towards the viewer,
+    of the rendered depth; predicted_normals: the field's own, premultiplied by opacity; residual: mean squared density
+    residual of what is seen; carving: the same of all samples where it is negative; orientation: how far predicted
+    normals of what is seen look away, squared; sketch: see CoarseSettings.weight_sketch.
     """
 
     color: Tensor
@@ -44,6 +47,7 @@ class FieldPicture:
     residual: Tensor
     carving: Tensor
     orientation: Tensor
+    sketch: Tensor
 
 
 def run_coarse(
@@ -70,10 +74,15 @@ def run_coarse(
             occupancy.update(field, generator)
         if settings.open_levels > 0:
             field.encoder.open_levels(progress / settings.open_levels)
-        views = sampler.sample(picture_size(settings, progress), progress)
-        picture = render_field(field, occupancy, views.camera, settings.samples, generator)
+        pack = distillation.pack
+        size = pack.spec.latent_size if settings.latent else picture_size(settings, progress)
+        views = sampler.sample(size, progress)
+        leniency = settings.sketch_leniency if settings.weight_sketch else 0.0
+        picture = render_field(field, occupancy, views.camera, settings.samples, generator, leniency)
         if step < settings.warmup_steps:
-            loss = distillation.latent_loss(warmup_latent(picture, distillation.pack.spec.latent_size), views, progress)
+            loss = distillation.latent_loss(warmup_latent(picture, pack.spec.latent_size), views, progress)
+        elif settings.latent:
+            loss = distillation.latent_loss(over_background(picture, views, pack.codec), views, progress)
         else:
             loss = distillation.picture_loss(lit(picture, views), views, progress)
         optimizer.step(loss + regularisers(picture, settings, progress))
@@ -95,8 +104,10 @@ def render_field(
     camera: Camera,
     samples: int,
     generator: torch.Generator | None,
+    leniency: float = 0.0,
 ) -> FieldPicture:
-    """Volume rendering (Eq. 4) of what lies in occupied space; without a generator the samples are not jittered."""
+    """Volume rendering (Eq. 4) of what lies in occupied space; without a generator the samples are not jittered, and
+    without a leniency there is no sketch."""
     origins, directions = camera.rays()
     shape = directions.shape[:3]
     starts = origins[:, None, None, :].expand_as(directions).reshape(-1, 3)
@@ -104,25 +115,28 @@ def render_field(
     samples_on_rays = sample_rays(starts, rays, occupancy.mask, samples, generator, occupancy.density)
     hit = samples_on_rays.rays
     count = len(hit)
-    density, color, normal = field(samples_on_rays.points.reshape(-1, 3))
-    distance_along = samples_on_rays.t
-    values = torch.cat([color.view(count, -1, 3), normal.view(count, -1, 3), distance_along[..., None]], -1)
+    points = samples_on_rays.points.reshape(-1, 3)
+    density, color, normal = field(points)
+    distance_along, channels = samples_on_rays.t, color.shape[1]
+    values = torch.cat([color.view(count, -1, channels), normal.view(count, -1, 3), distance_along[..., None]], -1)
     summed, weights, opacity = composite(density.view(count, -1), values, samples_on_rays.deltas)
 
     def picture(values: Tensor, fill: Tensor) -> Tensor:
         return fill.index_copy(0, hit, values).view(*shape, *values.shape[1:])
 
+    sketch = sketch_loss(density, sample_grid(field.head_distance, points), leniency) if leniency else torch.zeros(1)
     facing_away = (normal.view(count, -1, 3) * rays[hit][:, None]).sum(-1).clamp(min=0)
     background_depth = origins.norm(dim=-1)[:, None, None].expand(shape).reshape(-1)
-    depth = summed[:, 6] + (1 - opacity) * distance_along[:, -1]
+    depth = summed[:, -1] + (1 - opacity) * distance_along[:, -1]
     return FieldPicture(
-        color=picture(summed[:, :3], torch.zeros(len(rays), 3)),
+        color=picture(summed[:, :channels], torch.zeros(len(rays), channels)),
         opacity=picture(opacity, torch.zeros(len(rays))),
         normals=depth_normals(origins, directions, picture(depth, background_depth)),
-        predicted_normals=picture(summed[:, 3:6], torch.zeros(len(rays), 3)),
+        predicted_normals=picture(summed[:, channels:-1], torch.zeros(len(rays), 3)),
         residual=(weights.detach() * field.residual.view(count, -1) ** 2).sum() / count,
         carving=(field.residual.clamp(max=0) ** 2).mean(),
         orientation=(weights.detach() * facing_away**2).sum() / count,
+        sketch=sketch.sum() / len(rays),
     )
 
 
@@ -132,6 +146,41 @@ def lit(picture: FieldPicture, views: Views) -> Tensor:
     shaded = shade(picture.color, picture.normals, light, views.ambient[:, None, None, None])
     behind = (1 - picture.opacity)[..., None] * views.background[:, None, None, :]
     return (shaded + behind).permute(0, 3, 1, 2)
+
+
+def over_background(picture: FieldPicture, views: Views, codec: Codec) -> Tensor:
+    """Latents [B, C, h, w] of a latent field over the latents of the views' plain backgrounds."""
+    flat = views.background[:, :, None, None].expand(-1, -1, 8 * codec.factor, 8 * codec.factor)
+    with torch.no_grad():
+        behind = codec.encode(flat)[:, :, 4, 4]  # in the middle: an autoencoder's rim is different
+    latents = picture.color + (1 - picture.opacity)[..., None] * behind[:, None, None, :]
+    return latents.permute(0, 3, 1, 2)
+
+
+def sketch_loss(density: Tensor, distance: Tensor, leniency: float) -> Tensor:
+    """Latent-NeRF's Sketch-Shape loss of samples [N], CE(α, inside) · (1 − exp(−d²/2σ²)) with α = 1 − exp(−.2 density).
+
+    distance: signed, to the sketch; leniency: σ. As in its authors' code the cross entropy is of α to in and out, which
+    are kept off 0 and 1 by .01.
+    """
+    inside = torch.where(distance < 0, 0.99, 0.01)
+    opacity = -torch.expm1(-0.2 * density)
+    cross_entropy = -(opacity * inside.log() + (1 - opacity) * (1 - inside).log())
+    return cross_entropy * -torch.expm1(-(distance**2) / (2 * leniency**2))
+
+
+def latent_colors(pack: Pack, generator: torch.Generator) -> Tensor:
+    """How a pack's latents add to colours, [C + 1, 3]: see RadianceField. The best fit to plain pictures, decoded."""
+    channels, side = pack.spec.latent_channels, pack.codec.factor
+    latents = torch.randn(64 * channels, channels, generator=generator).to(pack.device)
+    middle = slice(side, 2 * side)  # of 3 × 3 latents: an autoencoder's rim is different
+    with torch.no_grad():
+        pictures = torch.cat(
+            [pack.codec.decode(part[:, :, None, None].expand(-1, -1, 3, 3)) for part in latents.split(64)]
+        )
+    colors = pictures[..., middle, middle].mean((2, 3))
+    known = torch.cat([latents, torch.ones_like(latents[:, :1])], 1)
+    return torch.linalg.lstsq(known, colors).solution
 
 
 def warmup_latent(picture: FieldPicture, size: int) -> Tensor:
@@ -157,4 +206,5 @@ def regularisers(picture: FieldPicture, settings: CoarseSettings, progress: floa
         + settings.weight_predicted_normals * agreement
         + settings.weight_residual * picture.residual
         + settings.weight_carving * picture.carving
+        + settings.weight_sketch * picture.sketch
     )

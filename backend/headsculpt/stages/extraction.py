@@ -9,8 +9,9 @@ from torch import Tensor
 
 from headsculpt.mesh import Mesh
 from headsculpt.shape.distance import FIELD_BOUND, sample_grid
-from headsculpt.shape.field import RadianceField
+from headsculpt.shape.field import FieldSettings, RadianceField
 from headsculpt.shape.occupancy import OccupancyGrid
+from headsculpt.shape.prior import BLOB_DENSITY, BLOB_RADIUS, Prior
 from headsculpt.shape.tetrahedra import TetrahedralGrid, marching_tetrahedra
 
 SURFACE_DENSITY = 15.0
@@ -55,14 +56,13 @@ def _level_grid(field: RadianceField, resolution: int, asked: Tensor) -> Tensor:
 
     asked: bool, nodes at which the field is asked; elsewhere it is what the chosen head says.
     """
-    cell, a = 2 * FIELD_BOUND / resolution, field.settings.surface_width
+    cell = 2 * FIELD_BOUND / resolution
     nodes = _nodes(resolution)
     distance = sample_grid(field.distance, nodes)
     index = asked.nonzero()[:, 0]
     change = torch.cat([field.density_change(nodes[part]) for part in index.split(_CHUNK)])
     moved = torch.zeros_like(distance)
-    at_rest = _moved_surface(torch.zeros(1), a, field.settings.lower_bound)
-    moved[index] = _moved_surface(change, a, field.settings.lower_bound) - at_rest
+    moved[index] = _moved_surface(change, field.settings) - _moved_surface(torch.zeros(1), field.settings)
     moved = moved.clamp(distance - _CLIP * cell, distance + _CLIP * cell).view(1, 1, *(resolution + 1,) * 3)
     # What has grown ends within a cell, so it is averaged over neighbours or it would be made of blocks. The chosen
     # head's own distance is not: its lids and lips stay as they are.
@@ -76,13 +76,16 @@ def _nodes(resolution: int) -> Tensor:
     return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).view(-1, 3)
 
 
-def _moved_surface(change: Tensor, a: float, lower_bound: float) -> Tensor:
-    """At which distance from the chosen head prior and network together have SURFACE_DENSITY: Eq. 3 solved for d.
+def _moved_surface(change: Tensor, settings: FieldSettings) -> Tensor:
+    """At which distance from its surface prior and network together have SURFACE_DENSITY: Eq. 3 solved for d.
 
     Unlike the density, this is smooth in what the network says, so that it can be interpolated between nodes.
     change: what the network adds before the activation, [N]. Where it overcomes the prior's lower bound there is
-    surface at any distance.
+    surface at any distance. A blob falls evenly, so that its surface moves as much as the network says.
     """
+    if settings.prior is Prior.BLOB:
+        return change * (BLOB_RADIUS / BLOB_DENSITY)
+    a, lower_bound = settings.surface_width, settings.lower_bound
     wanted = torch.nn.functional.softplus(SURFACE_DENSITY - change)
     anywhere = (change - SURFACE_DENSITY + lower_bound).clamp(min=0) * FIELD_BOUND
     return anywhere - a * torch.logit((a * wanted).clamp(1e-9, 1 - 1e-6))

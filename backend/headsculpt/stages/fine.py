@@ -18,7 +18,7 @@ from headsculpt.shape.tetrahedra import TetrahedralGrid, marching_tetrahedra
 from headsculpt.stages.distillation import Distillation
 from headsculpt.stages.monitor import Monitor
 from headsculpt.stages.optimizer import GuardedAdam
-from headsculpt.stages.settings import FineSettings
+from headsculpt.stages.settings import FineSettings, Look
 from headsculpt.stages.views import Views, ViewSampler
 
 STAGE = "Refining the surface"
@@ -83,7 +83,7 @@ def run_fine(
     for step in range(settings.steps):
         views = sampler.sample(settings.picture)
         vertices, triangles = surface.mesh()
-        pictures = render_surface(vertices, triangles, field, views)
+        pictures = render_surface(vertices, triangles, field, views, settings.look)
         loss = distillation.picture_loss(pictures, views, step / settings.steps)
         if settings.weight_laplacian > 0:
             loss = loss + settings.weight_laplacian * roughness(vertices, triangles)
@@ -102,16 +102,18 @@ def roughness(vertices: Tensor, triangles: Tensor) -> Tensor:
     return torch.zeros_like(vertices).scatter_add(0, index, differences).norm(dim=1).mean()
 
 
-def render_surface(vertices: Tensor, triangles: Tensor, field: RadianceField, views: Views) -> Tensor:
-    """Lit pictures [B, 3, H, W] of the mesh; the colour field is asked at each pixel's point of the surface."""
+def render_surface(
+    vertices: Tensor, triangles: Tensor, field: RadianceField, views: Views, look: Look = Look.LIT
+) -> Tensor:
+    """Pictures [B, 3, H, W] of the mesh; the colour field is asked at each pixel's point of the surface."""
     normals = vertex_normals(vertices, triangles)
     return torch.stack(
-        [_render_view(vertices, triangles, normals, field, views, index) for index in range(len(views.camera))]
+        [_render_view(vertices, triangles, normals, field, views, look, index) for index in range(len(views.camera))]
     )
 
 
 def _render_view(
-    vertices: Tensor, triangles: Tensor, normals: Tensor, field: RadianceField, views: Views, index: int
+    vertices: Tensor, triangles: Tensor, normals: Tensor, field: RadianceField, views: Views, look: Look, index: int
 ) -> Tensor:
     camera: Camera = views.camera[index]
     pixels, depth = camera.project(vertices)
@@ -121,7 +123,10 @@ def _render_view(
     seen = ids.reshape(-1) >= 0
     points, shading_normals = surface.view(-1, 6)[seen].split(3, dim=1)
     shading_normals = nn.functional.normalize(shading_normals, dim=1)
-    color = shade(field.color(points), shading_normals, views.light[index], views.ambient[index])
+    if look is Look.NORMALS:
+        color = 0.5 + 0.5 * shading_normals @ camera.rotation[0].T
+    else:
+        color = shade(field.color(points), shading_normals, views.light[index], views.ambient[index])
     picture = views.background[index].expand(len(seen), 3).clone()
     picture[seen] = color
     picture = antialias(picture.view(camera.height, camera.width, 3), ids, pixels, depth, triangles)

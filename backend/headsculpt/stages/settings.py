@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from enum import StrEnum
 
 from headsculpt.guidance.score import ScoreSettings
 from headsculpt.shape.field import FieldSettings
@@ -13,6 +14,15 @@ from headsculpt.stages.views import ViewSettings
 
 SUMMED = 4 * 64 * 64
 """The authors put their regularisers beside a sum over 4 views and 64² latent pixels; here the score is their mean."""
+
+
+class Look(StrEnum):
+    """What pictures of a surface show."""
+
+    LIT = "lit"
+    """Its colours under the views' light (paper)."""
+    NORMALS = "normals"
+    """Its normals as the camera sees them, as colours: geometry alone, as Fantasia3D's first stage."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,14 @@ class CoarseSettings:
     """Entropy of each ray's opacity, ramped up over the stage's first half (authors' code)."""
     weight_orientation: float = 5e-4 / SUMMED
     """Squared predicted normals of what is seen, as far as they look away from the camera (authors' code)."""
+    weight_sketch: float = 0.0
+    """Cross entropy of the field's opacity against inside and outside of the chosen head, summed along each ray, less
+    near its surface: Latent-NeRF's guide by a sketched shape (there 5e-6; the paper has the head as prior instead)."""
+    sketch_leniency: float = 0.125
+    """σ of that nearness, head space units (Latent-NeRF: .25 for shapes of twice a head's size)."""
+    latent: bool = False
+    """The field's values are latents, rendered as large as the model's and shown to it as they are: Latent-NeRF. Else
+    they are colours, rendered as pictures that are encoded (paper)."""
     open_levels: float = 0.0
     """Share of the steps over which the hash grid's fine levels open, coarse to fine (ours); 0: all from the start."""
     prior_resolution: int = 257
@@ -66,6 +84,8 @@ class FineSettings:
     """Cells along a side of the cube that is cut into tetrahedra (authors' code)."""
     picture: int = 512
     """Size of the rasterised pictures in pixels (paper)."""
+    look: Look = Look.LIT
+    """What the pictures show."""
     learning_rate_shape: float = 1e-2
     """Adam's rate for s_i (in cells) and for the offsets (in half cells) (paper)."""
     learning_rate_color: float = 1e-3
@@ -102,7 +122,7 @@ class FinishSettings:
     texture: int = 2048
     """Side of the textures in pixels."""
     detail: float = 0.0035
-    """Side of the cells, in head space units, on which the chosen head's own details are restored (ours)."""
+    """Side of the cells, in head space units, on which the chosen head's own details are restored (ours); 0: none."""
 
 
 @dataclass(frozen=True)
