@@ -151,6 +151,25 @@ def test_a_head_in_sculpt_mode_is_read_as_it_is_seen(addon: Addon) -> None:
     np.testing.assert_allclose(z_up(shape.vertices), expected, atol=1e-6)
 
 
+def test_a_mesh_that_is_not_the_built_in_head_s_brings_its_triangles(addon: Addon) -> None:
+    """The built-in head under a modifier, and a mesh of faces with many corners."""
+    head = add_head()
+    depsgraph = bpy.context.evaluated_depsgraph_get
+    assert addon("head").chosen_head(head, depsgraph()).triangles is None
+    head.modifiers.new("Subdivision", "SUBSURF").levels = 1
+    shape = addon("head").chosen_head(head, depsgraph())
+    assert len(shape.vertices) > 4 * 8000 and volume(shape) > 0
+    bpy.ops.mesh.primitive_cylinder_add(vertices=12, radius=1, depth=2)
+    shape = addon("head").chosen_head(bpy.context.view_layer.objects.active, depsgraph())
+    assert shape.triangles.shape == (44, 3)
+    assert volume(shape) == pytest.approx(2 * 12 * 0.5 * np.sin(np.pi / 6))
+
+
+def volume(shape: object) -> float:
+    corners = shape.vertices.astype(np.float64)[shape.triangles]
+    return float(np.einsum("tc,tc->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6)
+
+
 def generated() -> np.ndarray:
     """What the quick worker returns, which are the vertices that it was sent, float64 [V, 3] z up."""
     assert bpy.ops.headsculpt.generate(prompt="a ball") == {"FINISHED"}

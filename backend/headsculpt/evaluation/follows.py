@@ -35,8 +35,8 @@ Floats = NDArray[np.floating]
 PAGE, MARK, PICTURE = "heads.md", "follows", "follows.jpg"
 PROMPT = "a bald man with brown skin"
 """Neither hair nor a beard covers what is measured."""
-SEEDS = (2, 3, 11)
-"""Of the three people: as different from each other as three of a crowd can be."""
+SEEDS = (4, 5, 6)
+"""Of the three people. On the stand-in for FLAME their faces are 7 mm apart on average when laid over each other."""
 STRENGTH = 1.5
 COMPONENTS = 30
 MILLIMETRES = 1000
