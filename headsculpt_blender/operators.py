@@ -2,12 +2,11 @@
 """The operators of a job: thin, over `pump` and `scene`."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
 import bpy
 
-from . import flame, pump, scene
+from . import flame, models, pump, scene
 from .backend.headsculpt.errors import UserError
 from .backend.headsculpt.jobs.flame_request import FlameRequest
 from .backend.headsculpt.jobs.request import MAX_SEED, GenerateRequest
@@ -18,7 +17,7 @@ from .properties import PRESETS
 from .session import Card, Phase, Request, Target, broken
 
 
-def begin(operator: bpy.types.Operator, read: Callable[[], tuple[Request, Target]]) -> set[str]:
+def begin(operator: bpy.types.Operator, read: Callable[[], tuple[Request, Target | None]]) -> set[str]:
     """Starts a job, and without a window waits for it. read: the request and its place, or UserError. What an operator
     returns; what went wrong is in the panel and in the operator's report."""
     try:
@@ -68,8 +67,8 @@ class HEADSCULPT_OT_generate(bpy.types.Operator):
             seed=self.setting(settings, "seed"),
             preset=self.setting(settings, "preset").lower(),
             head=chosen_head(head, context.evaluated_depsgraph_get()) if head else None,
-            pack=Path(bpy.path.abspath(options.pack)) if options.pack else None,
             threads=options.threads or None,
+            **models.chosen_model(options),
         )
         return request, scene.target_of(head, context)
 

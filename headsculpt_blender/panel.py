@@ -72,13 +72,14 @@ def headline(job: Job) -> str:
     if session.phase is Phase.READY:
         return "Done: leave this mode to see it"
     progress, stage = job.progress, job.progress.stage
-    return f"{stage}  {progress.step}/{progress.steps}" if progress.steps else stage
+    unit = "" if progress.unit == "steps" else f" {progress.unit}"
+    return f"{stage}  {progress.step}/{progress.steps}{unit}" if progress.steps else stage
 
 
 def pace(job: Job) -> str:
     """Speed and time left, as far as they are known."""
     progress = job.progress
-    parts = [f"{progress.steps_per_second:.1f} steps/s"] if progress.steps_per_second > 0 else []
+    parts = [f"{progress.steps_per_second:.1f} {progress.unit}/s"] if progress.steps_per_second > 0 else []
     if progress.seconds_left is not None:
         parts.append(f"{duration(progress.seconds_left)} left")
     return " · ".join(parts)

@@ -5,11 +5,34 @@ import bpy
 
 from .backend.headsculpt.head.flame.licences import HOME, VERSIONS, version_of
 from .backend.headsculpt.jobs.flame_request import SLIDERS
+from .backend.headsculpt.jobs.request import MAX_LORA_WEIGHT
 
 FLAME_VERSIONS = (
     ("NONE", "Not chosen", "Heads are made of it only when the file says itself which version it is"),
     *((version.key, version.name, version.licence) for version in VERSIONS),
 )
+MODELS = (
+    ("POCKET", "Built-in", "The small model that comes with HeadSculpt: a few dozen words, any computer"),
+    ("SD15", "Stable Diffusion 1.5", "The paper's model: any words, for a graphics card; 2.9 GB to download"),
+    (
+        "FOLDER",
+        "Folder",
+        "A model in a folder of your own, in Stable Diffusion 1.5's layout with a landmark ControlNet",
+    ),
+)
+
+
+class HeadSculptLora(bpy.types.PropertyGroup):
+    path: bpy.props.StringProperty(name="LoRA", description="A .safetensors file", subtype="FILE_PATH")
+    weight: bpy.props.FloatProperty(
+        name="Weight",
+        description="How much of the LoRA goes into the model; 1 as it was trained",
+        default=1.0,
+        min=-MAX_LORA_WEIGHT,
+        max=MAX_LORA_WEIGHT,
+        soft_min=0.0,
+        soft_max=1.0,
+    )
 
 
 class HeadSculptPreferences(bpy.types.AddonPreferences):
@@ -22,11 +45,21 @@ class HeadSculptPreferences(bpy.types.AddonPreferences):
             "“/path/to/python” -m headsculpt worker, or ssh host headsculpt worker"
         ),
     )
+    model: bpy.props.EnumProperty(name="Model", description="What heads are made with", items=MODELS)
     pack: bpy.props.StringProperty(
-        name="Model pack",
-        description="Folder of the model to use, as the worker sees it; empty for the built-in pocket pack",
+        name="Model folder", description="Folder of the model to use, as the worker sees it", subtype="DIR_PATH"
+    )
+    store: bpy.props.StringProperty(
+        name="Downloaded models",
+        description="Folder to keep downloaded models in; empty for the extension's own",
         subtype="DIR_PATH",
     )
+    base: bpy.props.StringProperty(
+        name="Fine-tune",
+        description="A fine-tune of Stable Diffusion 1.5 to use in its place: a .safetensors file, or a folder",
+        subtype="FILE_PATH",
+    )
+    loras: bpy.props.CollectionProperty(type=HeadSculptLora)
     threads: bpy.props.IntProperty(
         name="CPU threads", description="Threads that the worker computes with; 0 for one per core", min=0, max=256
     )
@@ -53,7 +86,12 @@ class HeadSculptPreferences(bpy.types.AddonPreferences):
         column.prop(self, "worker_command")
         if not self.worker_command:
             column.label(text="Run “python build.py” in HeadSculpt's folder: it says what to enter here", icon="INFO")
-        column.prop(self, "pack")
+        column.prop(self, "model")
+        if self.model == "FOLDER":
+            column.prop(self, "pack")
+        elif self.model == "SD15":
+            column.prop(self, "store")
+            column.label(text="The Model panel in the 3D view's sidebar downloads it", icon="INFO")
         column.prop(self, "threads")
         column.separator()
         column.prop(self, "flame_file")
@@ -72,8 +110,10 @@ def preferences() -> HeadSculptPreferences:
 
 
 def register() -> None:
+    bpy.utils.register_class(HeadSculptLora)
     bpy.utils.register_class(HeadSculptPreferences)
 
 
 def unregister() -> None:
     bpy.utils.unregister_class(HeadSculptPreferences)
+    bpy.utils.unregister_class(HeadSculptLora)

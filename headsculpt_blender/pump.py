@@ -28,8 +28,8 @@ IDLE_SECONDS = 600.0
 session = Session()
 
 
-def start(request: Request, target: Target) -> None:
-    """Begins a job. Raises UserError when it can not begin."""
+def start(request: Request, target: Target | None) -> None:
+    """Begins a job; one without a target changes no scene. Raises UserError when it can not begin."""
     session.start(request, target, preferences().worker_command, worker_environment())
     schedule(tick, INTERVAL_SECONDS)
 
@@ -149,7 +149,7 @@ def redraw_panels() -> None:
 
 @persistent
 def on_load_pre(*_: object) -> None:
-    if session.busy:
+    if session.job and session.job.target:
         session.cancel()
         session.card = Card("The head was cancelled, because another file was opened.")
 

@@ -11,11 +11,12 @@ from enum import Enum, auto
 
 from .backend.headsculpt.errors import UserError
 from .backend.headsculpt.jobs.flame_request import FlameRequest
+from .backend.headsculpt.jobs.packs import PackRequest
 from .backend.headsculpt.jobs.request import GenerateRequest
 from .backend.headsculpt.protocol import Array, Frame, ProtocolError
 from .link import Link, LinkError
 
-Request = GenerateRequest | FlameRequest
+Request = GenerateRequest | FlameRequest | PackRequest
 
 CANCEL_SECONDS = 10.0
 """A step takes seconds at most; a worker that has not listened by then is ended."""
@@ -71,12 +72,14 @@ class Progress:
     steps: int = 0
     steps_per_second: float = 0.0
     seconds_left: float | None = None
+    unit: str = "steps"
 
 
 @dataclass
 class Job:
     request: Request
-    target: Target
+    target: Target | None
+    """None for a job that puts nothing into a scene: it goes on whatever file is open, and its result is a notice."""
     number: int
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Marks the preview object, so that it is found again whatever the user does to it."""
@@ -130,10 +133,15 @@ class Session:
             self.link.close()
             self.link = None
 
-    def start(self, request: Request, target: Target, command: str, environment: Mapping[str, str]) -> Job:
+    def start(self, request: Request, target: Target | None, command: str, environment: Mapping[str, str]) -> Job:
         """Sends a job to the worker. Raises UserError when one is going on or there is no worker."""
         if self.busy:
-            raise UserError("A head is being made already.", "Wait for it or cancel it.")
+            what = (
+                "A model is being fetched or checked"
+                if self.job and self.job.target is None
+                else "A head is being made"
+            )
+            raise UserError(f"{what} already.", "Wait for it or cancel it.")
         self.notices = []
         self.card = None
         link = self.connect(command, environment)
@@ -205,6 +213,9 @@ class Session:
         elif frame.type == "progress":
             self.phase = Phase.RUNNING
             job.progress = read_progress(frame.fields)
+        elif frame.type == "result" and job.target is None:
+            self.notices = [str(frame.fields.get("text", ""))]
+            self.finish()
         elif frame.type == "result":
             self.phase = Phase.READY
             self.result = frame
@@ -220,5 +231,5 @@ def read_progress(fields: Mapping[str, object]) -> Progress:
         return float(value) if isinstance(value, int | float) else 0.0
 
     left = None if fields.get("seconds_left") is None else number("seconds_left")
-    stage = str(fields.get("stage", ""))
-    return Progress(stage, int(number("step")), int(number("steps")), number("steps_per_second"), left)
+    stage, unit = str(fields.get("stage", "")), str(fields.get("unit", "steps"))
+    return Progress(stage, int(number("step")), int(number("steps")), number("steps_per_second"), left, unit)

@@ -16,13 +16,14 @@ To the worker                  fields                                    buffers
                                                                          landmark_barycentric to begin with, if any;
                                                                          fixed, fixed_triangles, fixed_barycentric
     flame                      path, cache, shapes, expressions          none
+    packs                      action, pack, parts, store, online        none
     cancel, stop               none                                      none
 From the worker
     hello (always the first)   protocol, build, python, pid              none
     ready                      device                                    none
     alive (every few seconds)  none                                      none
     progress                   stage, step, steps, steps_per_second,     none
-                               seconds_left
+                               seconds_left, unit
     preview                    none                                      vertices, triangles, colors (uint8 [V, 3])
     notice                     text                                      none
     result of generate         report                                    vertices, triangles, normals, corner_uv,
@@ -31,6 +32,7 @@ From the worker
                                fit_error, doubt, seconds
     result of flame            report                                    vertices, triangles, shape, expression, jaw,
                                                                          eyeballs (uint8 [V])
+    result of packs            text                                      none
     cancelled                  none                                      none
     error                      message, advice, log                      none
 """

@@ -51,7 +51,8 @@ def addon(addon_module: Callable[[str], ModuleType]) -> Iterator[Callable[[str],
     session = addon_module("pump").session
     preferences = bpy.context.preferences.addons[ID].preferences
     preferences.worker_command = shlex.join([setting("HEADSCULPT_WORKER_PYTHON"), str(FAKE_WORKER)])
-    preferences.pack = ""
+    preferences.model, preferences.pack, preferences.store, preferences.base = "POCKET", "", "", ""
+    preferences.loras.clear()
     yield addon_module
     session.disconnect()
     session.finish()

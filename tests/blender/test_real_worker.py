@@ -42,12 +42,12 @@ def real(installed: None, addon_module: Callable[[str], ModuleType], pack: Path)
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=False)
     preferences = bpy.context.preferences.addons[ID].preferences
     preferences.worker_command = shlex.join([setting("HEADSCULPT_WORKER_PYTHON"), "-m", "headsculpt", "worker"])
-    preferences.pack = str(pack)
+    preferences.model, preferences.pack = "FOLDER", str(pack)
     preferences.threads = 1
     pump = addon_module("pump")
     yield pump
     pump.session.disconnect()
-    preferences.pack, preferences.threads = "", 0
+    preferences.model, preferences.pack, preferences.threads = "POCKET", "", 0
 
 
 def fails(words: str, prompt: str = "a head") -> None:
