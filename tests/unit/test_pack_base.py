@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,9 @@ from safetensors.torch import load_file, save_file
 from tiny_pack import SIZE, make_tiny_pack
 
 from headsculpt.errors import UserError
+from headsculpt.jobs.events import JobControl
+from headsculpt.jobs.generate import run_generate
+from headsculpt.jobs.request import GenerateRequest
 from headsculpt.packs.base import SD15, clip_tokenizer, load_base
 from headsculpt.packs.pack import Pack, load_pack
 
@@ -142,3 +146,22 @@ def test_a_pickle_or_a_cut_file_is_refused(pack_folder: Path, tmp_path: Path, na
 def test_a_base_that_is_not_there(pack_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere"):
         load_pack(pack_folder, base=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"base": Path("nowhere.safetensors")}, "no model pack at nowhere"),
+        ({"lora": ((Path("nowhere.safetensors"), 1.0),)}, "no LoRA at nowhere"),
+    ],
+)
+def test_a_job_takes_base_and_lora(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        run_generate(GenerateRequest("a bald head", threads=1, **changes), lambda event: None, JobControl())
+
+
+def test_a_lora_s_weight_has_limits() -> None:
+    with pytest.raises(UserError, match=r"5\.0 of the LoRA clay"):
+        GenerateRequest("a head", lora=((Path("clay.safetensors"), 5.0),))
+    with pytest.raises(UserError, match="nan"):
+        GenerateRequest("a head", lora=((Path("clay.safetensors"), float("nan")),))

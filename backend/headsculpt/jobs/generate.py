@@ -55,7 +55,7 @@ def run_generate(
     steps = {coarse.STAGE: preset.coarse.steps, fine.STAGE: preset.fine.steps, paint.STAGE: preset.paint.steps}
     monitor = JobMonitor(head.space, steps, request.preview_seconds, emit, control)
     with monitor.part("Getting ready"):
-        pack = pack or load_pack(request.pack or POCKET)
+        pack = pack or load_pack(request.pack or POCKET, base=request.base, lora=request.lora)
         prompt = check_prompt(pack, request.prompt)
         preset, changes = fitted(PRESETS[request.preset], pack)
         for text in prompt.notices + changes:
@@ -190,6 +190,8 @@ def describe(
         "seed": request.seed,
         "preset": request.preset,
         "pack": pack.spec.name,
+        "base": None if request.base is None else request.base.name,
+        "lora": {path.name: weight for path, weight in request.lora},
         "device": str(pack.device),
         "head": "built-in" if request.head is None else request.head.name,
         "steps": done,
