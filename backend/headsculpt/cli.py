@@ -300,8 +300,10 @@ def _packs(options: argparse.Namespace) -> None:
 
     request = PackRequest(options.action, options.pack, tuple(options.parts), options.store)
     progress = _ProgressLine()
-    text = run_packs(request, progress, JobControl())
-    progress.end()
+    try:
+        text = run_packs(request, progress, JobControl())
+    finally:
+        progress.end()
     print(text)
 
 

@@ -27,7 +27,7 @@ from headsculpt.errors import Cancelled, UserError
 from headsculpt.jobs.events import Event, JobControl, Progress
 from headsculpt.packs import disk
 from headsculpt.packs.getting import check_pack, get_pack
-from headsculpt.packs.hub import CHUNK, Hub
+from headsculpt.packs.hub import CHUNK, PIECE, Hub
 from headsculpt.packs.manifest import Manifest, PackFile, PackPart
 from headsculpt.packs.store import Store
 
@@ -484,7 +484,7 @@ def test_a_disk_that_fills_up_keeps_what_came(
     get()
     assert_whole(hub, store)
     ranges = [headers.get("range") for name, _, headers in hub.requests if name == "store"]
-    assert f"bytes={CHUNK}-" in ranges and hub.sent[WEIGHTS] - sent == len(hub.files[WEIGHTS]) - CHUNK
+    assert f"bytes={PIECE}-" in ranges and hub.sent[WEIGHTS] - sent == len(hub.files[WEIGHTS]) - PIECE
 
 
 def test_a_folder_that_can_not_be_written_to(hub: FakeHub, get: Get, tmp_path: Path) -> None:

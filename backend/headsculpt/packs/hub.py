@@ -37,6 +37,9 @@ LONGEST_WAIT = 900.0
 USUAL_WAIT = 30.0
 """Seconds, when a server asks for a pause and does not say how long."""
 CHUNK = 1 << 20
+"""Bytes that are read from a file at once."""
+PIECE = 1 << 16
+"""Bytes that are taken from the network at once: few, so that a slow download shows life and can be cancelled."""
 REDIRECTS = 10
 AGAIN = "Start the download again: what has come is kept."
 
@@ -129,7 +132,7 @@ class Hub:
             if not goes_on:
                 done = 0
             with explained(part), open(part, "ab" if goes_on else "wb") as file:
-                for chunk in response.iter_content(CHUNK):
+                for chunk in response.iter_content(PIECE):
                     file.write(chunk)
                     done += len(chunk)
                     received(done)
