@@ -16,6 +16,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,12 @@ def make_full_size(folder: Path, seed: int = 0) -> None:
 
 def _sizes(config: str) -> Iterator[tuple[str, torch.Size]]:
     """Names and sizes of a network's weights."""
-    from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
+    # By module: the packages' own entrances import far more than these.
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.controlnets.controlnet import ControlNetModel
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from transformers import CLIPTextConfig
+    from transformers.models.clip.modeling_clip import CLIPTextModel
 
     network: Any
     with torch.device("meta"):  # sizes alone
@@ -76,31 +81,33 @@ def _random(name: str, size: torch.Size, generator: torch.Generator) -> Tensor:
     return (torch.randn(size, generator=generator) * share / fan_in**0.5).half()
 
 
-def try_full_size(folder: Path, device: str, half: bool) -> dict[str, float]:
+def try_full_size(folder: Path, device: str, half: bool) -> dict[str, tuple[float, float]]:
     """Loads the pack, encodes a picture and predicts noise for words, negative words and both nets in one call.
 
-    Returns seconds by what they went into, and the memory's peak in GB.
+    Returns seconds by the clock and of the processor (all threads), by what they went into.
     """
-    seconds = {}
-    start = time.perf_counter()
-    pack = load_pack(folder, device, torch.float16 if half else torch.float32)
-    seconds["load"] = time.perf_counter() - start
+    seconds: dict[str, tuple[float, float]] = {}
+
+    @contextmanager
+    def timed(name: str) -> Iterator[None]:
+        start, used = time.perf_counter(), time.process_time()
+        yield
+        seconds[name] = time.perf_counter() - start, time.process_time() - used
+
+    with timed("load"):
+        pack = load_pack(folder, device, torch.float16 if half else torch.float32)
     picture = torch.rand(1, 3, pack.spec.image_size, pack.spec.image_size, device=pack.device)
     words = pack.embed([NEGATIVE, PROMPT])
-    for name, step in (
-        ("encode", lambda: pack.codec.encode(picture)),
-        ("predict", lambda: _predict(pack, picture, words)),
-    ):
+    steps = {"encode": lambda: pack.codec.encode(picture), "predict": lambda: _predict(pack, picture, words)}
+    for name, step in steps.items():
         with torch.no_grad():
             if pack.device.type == "cuda":
                 step()  # the first call chooses kernels
-            start = time.perf_counter()
-            result = step()
-            finite = bool(result.isfinite().all())  # waits for the device
-        seconds[name] = time.perf_counter() - start
+            with timed(name):
+                finite = bool(step().isfinite().all())  # waits for the device
         if not finite:
             raise FloatingPointError(f"{name} gave what is no number")
-    return seconds | {"peak_gb": _peak(pack.device) / 1e9}
+    return seconds
 
 
 def _predict(pack: Pack, picture: Tensor, words: Tensor) -> Tensor:
@@ -129,8 +136,9 @@ def main() -> None:
     parser.add_argument("--half", action="store_true", help="compute in half precision (graphics cards only)")
     options = parser.parse_args()
     if options.trial:
-        for name, value in try_full_size(options.folder, options.device, options.half).items():
-            print(f"{name:8} {value:7.2f}{' GB' if name == 'peak_gb' else ' s'}")
+        for name, (clock, processor) in try_full_size(options.folder, options.device, options.half).items():
+            print(f"{name:8} {clock:7.2f} s, {processor:7.2f} s of the processor")
+        print(f"memory's peak {_peak(torch.device(options.device)) / 1e9:.2f} GB")
         return
     start = time.perf_counter()
     make_full_size(options.folder)
