@@ -14,6 +14,7 @@ from headsculpt import __version__
 from headsculpt.errors import Cancelled, UserError
 
 if TYPE_CHECKING:
+    from headsculpt.evaluation.plan import Plan
     from headsculpt.jobs.events import Event
     from headsculpt.jobs.request import GenerateRequest
 
@@ -105,6 +106,20 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--docs", type=Path, help="a checkout's docs folder, to bring its sweep.md up to date")
     sweep.add_argument("--preset", help="change this one (default: the file's)")
     _add_machine_options(sweep)
+
+    ablate = commands.add_parser("ablate", help="show what landmarks and the back-view token do (the paper's Fig. 8)")
+    compare = commands.add_parser("compare", help="make heads by the paper's rivals, too (its Table 1 and Fig. 17)")
+    for command, name in ((ablate, "ablation"), (compare, "comparison")):
+        command.set_defaults(command=_contest, contest=name)
+        command.add_argument("file", type=Path, nargs="?", help="TOML as bench/contest.toml, which is used without it")
+        command.add_argument(
+            "--out", type=Path, default=Path("out", "contest"), help="folder of both (default out/contest); resumable"
+        )
+        command.add_argument(
+            "--only", nargs="+", default=(), metavar="NAME", help="make only these rows (default: all)"
+        )
+        command.add_argument("--docs", type=Path, help=f"a checkout's docs folder, to bring its {name}.md up to date")
+        _add_machine_options(command)
 
     warm_up = commands.add_parser("warm-up", help="compile and cache all kernels")
     warm_up.set_defaults(command=_warm_up)
@@ -230,16 +245,9 @@ def _judge(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     from headsculpt.evaluation.evaluate import run_evaluation
     from headsculpt.evaluation.plan import read_plan
-    from headsculpt.jobs.request import GenerateRequest
 
     plan = read_plan(options.file)
-    template = GenerateRequest(
-        prompt=plan.orders[0].example.prompt,
-        preset=plan.preset,
-        pack=options.pack,
-        threads=options.threads,
-        preview_seconds=0,
-    )
+    template = _planned(options, plan, plan.preset)
     for path in run_evaluation(plan, options.out, template, _ProgressLine(), options.only, options.docs):
         print(path)
 
@@ -322,18 +330,35 @@ def _bench(options: argparse.Namespace) -> None:
 def _sweep(options: argparse.Namespace) -> None:
     from headsculpt.bench.sweep import run_sweep
     from headsculpt.bench.variants import SWEEP, read_sweep
-    from headsculpt.jobs.request import GenerateRequest
 
     sweep = read_sweep(options.file or SWEEP)
-    template = GenerateRequest(
-        prompt=sweep.plan.orders[0].example.prompt,
-        preset=options.preset or sweep.plan.preset,
+    template = _planned(options, sweep.plan, options.preset or sweep.plan.preset)
+    for path in run_sweep(sweep, options.out, template, _ProgressLine(), options.only, options.docs):
+        print(path)
+
+
+def _contest(options: argparse.Namespace) -> None:
+    from headsculpt.bench.contest import ABLATION, COMPARISON, CONTEST, run_contest
+    from headsculpt.bench.variants import read_sweep
+
+    contest = ABLATION if options.contest == ABLATION.group else COMPARISON
+    sweep = read_sweep(options.file or CONTEST)
+    template = _planned(options, sweep.plan, sweep.plan.preset)
+    for path in run_contest(contest, sweep, options.out, template, _ProgressLine(), options.only, options.docs):
+        print(path)
+
+
+def _planned(options: argparse.Namespace, plan: Plan, preset: str) -> GenerateRequest:
+    """A request of which only prompt and seed change from one of a plan's heads to the next."""
+    from headsculpt.jobs.request import GenerateRequest
+
+    return GenerateRequest(
+        prompt=plan.orders[0].example.prompt,
+        preset=preset,
         pack=options.pack,
         threads=options.threads,
         preview_seconds=0,
     )
-    for path in run_sweep(sweep, options.out, template, _ProgressLine(), options.only, options.docs):
-        print(path)
 
 
 def _warm_up(options: argparse.Namespace) -> None:

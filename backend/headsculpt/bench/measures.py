@@ -132,27 +132,42 @@ def _seconds(title: str, stage: str) -> Column:
     return Column(title, lambda heads: _median(head["seconds"].get(stage) for head in heads), ".0f")
 
 
-def attributes_there(heads: Sequence[Found]) -> float | None:
-    """Share of the asked attributes that a judge reads in the heads, of all heads together."""
+def attributes_counted(heads: Sequence[Found]) -> tuple[int, int]:
+    """How many of the asked attributes a judge reads in the heads, and how many were asked; of all heads together."""
     there = [
         head["found"]["attributes"][name] == value
         for head in heads
         for name, value in head["asked"].items()
         if name in head["found"]["attributes"]
     ]
-    return sum(there) / len(there) if there else None
+    return sum(there), len(there)
 
 
-def second_faces(heads: Sequence[Found]) -> float | None:
-    """How many heads have one, where a judge has looked."""
+def faces_counted(heads: Sequence[Found]) -> tuple[int, int]:
+    """How many heads have a second face, and how many a judge has looked at."""
+    looked = [head["found"]["second_face"] for head in heads if head["found"]["second_face"]["looked"]]
+    return sum(face["two_faced"] for face in looked), len(looked)
+
+
+def views_counted(heads: Sequence[Found]) -> tuple[int, int]:
+    """How many views from behind show a face, and how many a judge has looked at."""
     faces = [head["found"]["second_face"] for head in heads]
-    looked = [face["two_faced"] for face in faces if face["looked"]]
-    return sum(looked) if looked else None
+    return sum(face["seen"] for face in faces), sum(face["looked"] for face in faces)
+
+
+def _attributes_there(heads: Sequence[Found]) -> float | None:
+    there, asked = attributes_counted(heads)
+    return there / asked if asked else None
+
+
+def _second_faces(heads: Sequence[Found]) -> float | None:
+    faces, looked = faces_counted(heads)
+    return faces if looked else None
 
 
 COLUMNS = (
-    Column("asked and there", attributes_there, ".0%", lambda share: -share),
-    Column("second faces", second_faces, ".0f", float),
+    Column("asked and there", _attributes_there, ".0%", lambda share: -share),
+    Column("second faces", _second_faces, ".0f", float),
     _color("skin"),
     _color("hair"),
     _color("beard"),

@@ -4,21 +4,18 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from headsculpt.bench.measures import COLUMNS, Found, measured
 from headsculpt.bench.sweep_pages import Row, sheet, table
-from headsculpt.bench.variants import BASE, Group, Sweep, Variant
+from headsculpt.bench.variant_heads import Job, jobs_of, make_heads
+from headsculpt.bench.variants import Group, Sweep, Variant
 from headsculpt.errors import UserError
-from headsculpt.evaluation.examples import Example
 from headsculpt.evaluation.pages import fill, write_picture
-from headsculpt.evaluation.plan import Order
-from headsculpt.evaluation.runs import Emit, Generate, finished, make
+from headsculpt.evaluation.runs import Emit, Generate
 from headsculpt.finish.files import check_writable, write_whole
 from headsculpt.jobs.events import Notice
 from headsculpt.jobs.generate import run_generate
@@ -27,35 +24,6 @@ from headsculpt.stages.presets import PRESETS
 from headsculpt.stages.settings import Preset
 
 PAGE, DATA = "sweep.md", "sweep.json"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One head of one variant. group: None for the preset itself."""
-
-    group: str | None
-    variant: Variant
-    example: Example
-    request: GenerateRequest
-    settings: Preset
-    folder: Path
-
-    @property
-    def report(self) -> dict[str, Any] | None:
-        """Of the head in the folder, if it is this one."""
-        with in_force(self.request.preset, self.settings):
-            return finished(self.folder, self.request)
-
-
-@contextmanager
-def in_force(name: str, settings: Preset) -> Iterator[None]:
-    """While it is entered, jobs that name this preset run with these settings, and are known again by them."""
-    kept = PRESETS[name]
-    PRESETS[name] = settings
-    try:
-        yield
-    finally:
-        PRESETS[name] = kept
 
 
 def run_sweep(
@@ -75,75 +43,29 @@ def run_sweep(
     docs: a docs folder whose sweep.md and pictures/ are brought up to date. A variant whose head can not be made is
     named in the page; whatever happens to the preset's own is raised. Raises UserError for an unknown name or path.
     """
-    groups = [_without_the_preset(group, PRESETS[template.preset]) for group in sweep.groups]
+    preset = sweep.base.of(PRESETS[template.preset])
+    groups = [_without_the_preset(group, preset) for group in sweep.groups]
     names = [group.name for group in groups]
     if unknown := [name for name in only if name not in names]:
         raise UserError(f"There is no group called {unknown[0]}.", f"There are {', '.join(names)}.")
     check_writable(out)
-    base = _jobs(None, Variant("as it is"), sweep, out, template)
+    base = jobs_of(None, sweep.base, sweep, out, template)
     by_group = {
-        group.name: [_jobs(group.name, variant, sweep, out, template) for variant in group.variants] for group in groups
+        group.name: [jobs_of(group.name, variant, sweep, out, template) for variant in group.variants]
+        for group in groups
     }
     wanted = [base, *(jobs for name in names if not only or name in only for jobs in by_group[name])]
-    pending = [[job for job in jobs if job.report is None] for jobs in wanted]
-    clock = _Clock(sum(map(len, pending)))
-    for jobs in filter(None, pending):
-        for job in jobs:
-            emit(Notice(f"{clock.where()}: {job.group or BASE}, {job.variant.name}"))
-            _make(job, emit, generate)
-        _write(groups, base, by_group, out, template.preset, emit, docs)
-    return _write(groups, base, by_group, out, template.preset, emit, docs)
 
+    def write() -> list[Path]:
+        return _write(groups, base, by_group, out, template.preset, emit, docs)
 
-class _Clock:
-    """Which of all heads is made, and how long the rest will take."""
-
-    def __init__(self, count: int) -> None:
-        self.count, self.begun, self.start = count, 0, time.monotonic()
-
-    def where(self) -> str:
-        """Called before each head."""
-        done, self.begun = self.begun, self.begun + 1
-        text = f"Head {self.begun} of {self.count}"
-        if not done:
-            return text
-        minutes = (time.monotonic() - self.start) / done * (self.count - done) / 60
-        return f"{text}, {minutes // 60:.0f} h {minutes % 60:02.0f} min left"
+    make_heads(wanted, emit, generate, write)
+    return write()
 
 
 def _without_the_preset(group: Group, preset: Preset) -> Group:
     """Without variants that are the preset itself, which is every table's first row."""
     return replace(group, variants=tuple(variant for variant in group.variants if variant.differs_from(preset)))
-
-
-def _jobs(group: str | None, variant: Variant, sweep: Sweep, out: Path, template: GenerateRequest) -> list[Job]:
-    """The heads of a variant, of the preset itself if there is no group."""
-    folder = out / BASE if group is None else out / group / variant.name
-    settings = variant.of(PRESETS[template.preset])
-    examples = dict.fromkeys(order.example for order in sweep.plan.orders)
-    again = tuple(Order(example, seed) for example in examples for seed in variant.seeds)
-    template = replace(template, negative_prompt=variant.negative_prompt)
-    return [
-        Job(
-            group,
-            variant,
-            order.example,
-            replace(template, prompt=order.example.prompt, seed=order.seed),
-            settings,
-            folder / order.name,
-        )
-        for order in again or sweep.plan.orders
-    ]
-
-
-def _make(job: Job, emit: Emit, generate: Generate) -> None:
-    with in_force(job.request.preset, job.settings):
-        try:
-            make(job.request, job.folder, emit, generate=generate)
-        except (UserError, ValueError) as error:
-            if job.group is None:
-                raise
-            emit(Notice(f"{job.group}, {job.variant.name} made no head: {error}"))
 
 
 def _row(jobs: Sequence[Job], emit: Emit) -> Row:

@@ -65,29 +65,36 @@ def _cells(column: Column, rows: Sequence[Row]) -> list[str]:
 
 
 def sheet(rows: Sequence[Row]) -> Image.Image:
-    """A row for each whole one: its name, then front and side of each of its heads.
+    """A row for each whole one: its name, then front and side of each of its heads."""
+    return heads_sheet([(row.name, row.folders) for row in rows if row.whole], SIDES)
 
-    The same head stands in the same column, all at one scale.
+
+def heads_sheet(rows: Sequence[tuple[str, Sequence[Path | None]]], sides: Sequence[int]) -> Image.Image:
+    """Rows of a name and of heads, each seen from these sides, degrees to the subject's left; all at one scale.
+
+    The same head stands in the same column. rows: folders of the heads, None where there is none: grey.
     """
-    rows = [row for row in rows if row.whole]
-    views = [np.concatenate([_views(folder) for folder in row.folders]) for row in rows]
-    left, right = _columns_shown(np.concatenate(views))
-    width = round((right - left) * HEIGHT / views[0].shape[1])
-    picture = Image.new("RGB", (LABEL + width * max(map(len, views)), HEIGHT * len(rows)), _GREY)
+    there = [folder for _, folders in rows for folder in folders if folder]
+    views = {folder: _views(folder, sides) for folder in there}
+    left, right = _columns_shown(np.concatenate(list(views.values())))
+    width = round((right - left) * HEIGHT / views[there[0]].shape[1])
+    columns = len(sides) * max(len(folders) for _, folders in rows)
+    picture = Image.new("RGB", (LABEL + width * columns, HEIGHT * len(rows)), _GREY)
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
-    for number, (row, heads) in enumerate(zip(rows, views, strict=True)):
-        pen.text((8, (number + 0.5) * HEIGHT), row.name, (20, 20, 20), font, anchor="lm")
-        for place, head in enumerate(heads):
-            tile = Image.fromarray(head[:, left:right]).resize((width, HEIGHT), Image.Resampling.LANCZOS)
-            picture.paste(tile, (LABEL + place * width, number * HEIGHT))
+    for number, (name, folders) in enumerate(rows):
+        pen.text((8, (number + 0.5) * HEIGHT), name, (20, 20, 20), font, anchor="lm")
+        for place, folder in enumerate(folders):
+            for side, head in enumerate(views[folder] if folder else ()):
+                tile = Image.fromarray(head[:, left:right]).resize((width, HEIGHT), Image.Resampling.LANCZOS)
+                picture.paste(tile, (LABEL + (place * len(sides) + side) * width, number * HEIGHT))
     return picture
 
 
-def _views(folder: Path) -> NDArray[np.uint8]:
-    """A head in colour from its SIDES, [N, S, S, 3], out of its turntable."""
+def _views(folder: Path, sides: Sequence[int]) -> NDArray[np.uint8]:
+    """A head in colour from these sides, [N, S, S, 3], out of its turntable."""
     turntable = np.asarray(Image.open(folder / "turntable.png").convert("RGB"))
     around = np.split(turntable[: turntable.shape[0] // 2], VIEWS, axis=1)
-    return np.stack([around[side * VIEWS // 360] for side in SIDES])
+    return np.stack([around[side * VIEWS // 360] for side in sides])
 
 
 def _columns_shown(views: NDArray[np.uint8]) -> tuple[int, int]:

@@ -3,7 +3,8 @@
 
 The file is a list of prompts as `headsculpt evaluate` reads it (evaluation/plan.py) with, for each question, a table
 `[[groups]]` of `name`, `question` and `variants`. A variant has a `name` and any of `settings` (dotted path → value),
-`negative_prompt` and `seeds`. A path that begins with `*.` changes all three stages.
+`negative_prompt` and `seeds`. A path that begins with `*.` changes all three stages. A table `settings` of the file
+itself changes the preset that all variants are variants of.
 """
 
 from __future__ import annotations
@@ -59,17 +60,20 @@ class Group:
 
 @dataclass(frozen=True)
 class Sweep:
-    """plan: the preset and the heads that every variant makes."""
+    """plan: the preset and the heads that every variant makes; base: what is changed of the preset for all of them."""
 
     plan: Plan
     groups: tuple[Group, ...]
+    base: Variant = Variant("as it is")
 
 
 def read_sweep(path: Path) -> Sweep:
     """Raises UserError, with what is wrong, for a file that is no sweep; its paths are tried by `Variant.of`."""
     plan = read_plan(path)
     try:
-        groups = tuple(map(_group, tomllib.loads(path.read_text(encoding="utf-8"))["groups"]))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        groups = tuple(map(_group, content["groups"]))
+        base = Variant("as it is", dict(content.get("settings", {})))
         _check_names([group.name for group in groups], [BASE])
         for group in groups:
             _check_names([variant.name for variant in group.variants])
@@ -78,7 +82,7 @@ def read_sweep(path: Path) -> Sweep:
         raise UserError(
             f"{path} is no sweep ({fault}).", f"Write [[groups]] of name, question and variants as {SWEEP.name} does."
         ) from error
-    return Sweep(plan, groups)
+    return Sweep(plan, groups, base)
 
 
 def _group(entry: Mapping[str, Any]) -> Group:

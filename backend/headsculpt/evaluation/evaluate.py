@@ -66,7 +66,9 @@ def run_evaluation(
     for number, order in enumerate(orders, 1):
         emit(Notice(f"Head {number} of {len(orders)}"))
         make(_request(order, template), out / order.name, emit, generate=generate)
-    clip = _clip(template, emit)
+    clip = clip_if_there(template)
+    if clip is None:
+        emit(Notice("The pack has no CLIP, so CLIP-R and CLIP-S are left out."))
     prompts = list(dict.fromkeys(order.example.prompt for order in plan.orders))
     results = [result for order in plan.orders if (result := _result(order, template, out, clip, prompts))]
     strips = {
@@ -100,12 +102,16 @@ def _request(order: Order, template: GenerateRequest) -> GenerateRequest:
     return replace(template, prompt=order.example.prompt, seed=order.seed)
 
 
-def _clip(template: GenerateRequest, emit: Emit) -> Clip | None:
+def clip_if_there(template: GenerateRequest) -> Clip | None:
+    """The CLIP in the request's pack, if there is one."""
     folder = (template.pack or POCKET) / FOLDER
-    if folder.is_dir():
-        return Clip(folder)
-    emit(Notice("The pack has no CLIP, so CLIP-R and CLIP-S are left out."))
-    return None
+    return Clip(folder) if folder.is_dir() else None
+
+
+def clip_score(clip: Clip, request: GenerateRequest, folder: Path, prompts: Sequence[str]) -> ClipScore:
+    """What it says of a finished head beside its own and all prompts."""
+    pictures = photographs(exported(request, folder), [View(azimuth) for azimuth in AZIMUTHS], SIZE)
+    return clip.score(pictures, request.prompt, prompts)
 
 
 def _result(
@@ -116,11 +122,7 @@ def _result(
     if report is None:
         return None
     outcome = examine(order.example, request, out / order.name, report)
-    if clip is None:
-        return Result(order, outcome)
-    views = [View(azimuth) for azimuth in AZIMUTHS]
-    pictures = photographs(exported(request, outcome.folder), views, SIZE)
-    return Result(order, outcome, clip.score(pictures, order.example.prompt, prompts))
+    return Result(order, outcome, clip_score(clip, request, outcome.folder, prompts) if clip else None)
 
 
 def summary(results: Sequence[Result]) -> list[tuple[str, str]]:

@@ -25,3 +25,12 @@ def share_text(successes: int, trials: int) -> str:
     low, high = wilson(successes, trials)
     share = successes / trials if trials else math.nan
     return f"{successes} of {trials}, {share:.0%} (95 % interval {low:.0%} to {high:.0%})"
+
+
+def difference(successes: int, trials: int, others: int, other_trials: int) -> tuple[float, float]:
+    """The 95 % interval of how much larger the first of two independent shares is (Newcombe 1998, method 10)."""
+    first, second = wilson(successes, trials), wilson(others, other_trials)
+    share, other = successes / max(1, trials), others / max(1, other_trials)
+    below = math.hypot(share - first[0], second[1] - other)
+    above = math.hypot(first[1] - share, other - second[0])
+    return share - other - below, share - other + above
