@@ -14,8 +14,7 @@ from shapes import icosphere
 
 from headsculpt.guidance.methods import Method
 from headsculpt.packs.spec import PackSpec
-from headsculpt.shape.distance import signed_distance_grid
-from headsculpt.shape.field import FieldSettings, RadianceField
+from headsculpt.shape.field import FieldSettings
 from headsculpt.stages.coarse import FieldPicture, regularisers
 from headsculpt.stages.fine import roughness
 from headsculpt.stages.optimizer import GuardedAdam
@@ -56,15 +55,6 @@ def test_adam_is_the_papers() -> None:
     """Adam (0.9, 0.99), weight decay 0, a constant rate."""
     group = GuardedAdam([{"params": [torch.zeros(1, requires_grad=True)], "lr": 1.0}], print)._adam.param_groups[0]
     assert group["betas"] == (0.9, 0.99) and group["weight_decay"] == 0 and group["lr"] == 1.0
-
-
-def test_the_mlp_is_the_papers() -> None:
-    """32-64-64-(3 + 1 + 3)."""
-    ball = icosphere(2)
-    small = replace(COARSE.field, log2_size=8)
-    field = RadianceField(small, signed_distance_grid(ball.vertices, ball.triangles, 17), torch.Generator())
-    sizes = [tuple(weight.shape) for name, weight in field.mlp.named_parameters() if name.endswith("weight")]
-    assert sizes == [(64, 32), (64, 64), (3 + 1 + 3, 64)]
 
 
 def test_the_field_is_the_papers_but_for_the_lower_bound() -> None:

@@ -37,6 +37,12 @@ def field(settings: FieldSettings, colors: torch.Tensor | None = None) -> Radian
     return RadianceField(settings, distance, torch.Generator().manual_seed(0), colors)
 
 
+def last_layer(grown: RadianceField) -> torch.nn.Linear:
+    layer = grown.mlp[-1]
+    assert isinstance(layer, torch.nn.Linear)
+    return layer
+
+
 def views(count: int, size: int) -> Views:
     azimuth, flat = 70.0 * torch.arange(count), torch.zeros(count)
     camera = Camera.orbit(azimuth, flat, flat + 1.8, flat + 35.0, size)
@@ -65,7 +71,7 @@ def test_an_untrained_blob_is_a_ball_of_a_heads_size_and_every_ray_looks_through
 def test_a_blob_grows_as_much_as_the_network_says() -> None:
     blob = field(replace(BLOB, density_gain=1.0))
     with torch.no_grad():
-        blob.mlp[-1].bias[3] = 2.0  # 2 more everywhere: λ/r = 20 per unit, so .1 further out
+        last_layer(blob).bias[3] = 2.0  # 2 more everywhere: λ/r = 20 per unit, so .1 further out
     mesh = extract_surface(blob, OccupancyGrid(blob, OccupancySettings(resolution=32)), 48)
     assert np.linalg.norm(mesh.vertices, axis=1) == pytest.approx(0.35, abs=0.01)
     density, _, _ = blob(torch.from_numpy(mesh.vertices))
@@ -124,7 +130,7 @@ def test_a_latent_field_is_seen_as_the_latents_of_its_picture(pack: Pack) -> Non
     flat = torch.tensor([0.5, 0.3, 0.4])
     code = pack.codec.encode(flat[None, :, None, None].expand(-1, -1, 8, 8))[0, :, 0, 0]
     with torch.no_grad():
-        latent.mlp[-1].bias[4:] = code
+        last_layer(latent).bias[4:] = code
         picture = render_field(latent, occupancy, seen.camera, 32, None)
         latents = over_background(picture, seen, pack.codec)
     assert latents.shape == (2, pack.spec.latent_channels, pack.spec.latent_size, pack.spec.latent_size)
