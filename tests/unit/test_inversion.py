@@ -11,7 +11,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from safetensors.torch import save_file
 from tiny_pack import SIZE, make_tiny_pack
 
-from headsculpt.guidance.inversion import InversionSettings, _NewWord, _replaced, inversion_loss, learn_word
+from headsculpt.guidance.inversion import InversionSettings, NewWord, inversion_loss, learn_word, replaced
 from headsculpt.packs.pack import Pack, load_pack
 
 SETTINGS = InversionSettings(initial_word="back", templates=("a head, {}", "{}"), steps=25, batch=4, learning_rate=0.1)
@@ -62,7 +62,7 @@ def test_a_learned_word_explains_the_images_better_and_nothing_else_changes(pack
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert all(parameter.grad is None and not parameter.requires_grad for parameter in after)
 
-    word = _NewWord(pack, settings.initial_word)
+    word = NewWord(pack, settings.initial_word)
     with torch.no_grad():
         latents = pack.codec.encode(images()).repeat(8, 1, 1, 1)
         generator = torch.Generator().manual_seed(9)
@@ -71,7 +71,7 @@ def test_a_learned_word_explains_the_images_better_and_nothing_else_changes(pack
         losses = []
         for candidate in (word.start, vector):
             ids, mask = word.encode(["a head, {}"] * len(latents))
-            with _replaced(pack, mask, candidate):
+            with replaced(pack, mask, candidate):
                 embeddings = pack.text_encoder(ids).last_hidden_state
             losses.append(float(inversion_loss(pack, embeddings, latents, t, noise)))
     assert losses[1] < losses[0] - 1e-4
@@ -82,11 +82,11 @@ def test_a_learned_word_explains_the_images_better_and_nothing_else_changes(pack
 def test_the_new_word_stands_where_the_mark_is(pack: Pack) -> None:
     """Replaced by its own start, the new word is the old one; replaced by another word's row, it is that word."""
     start, other = initial_word(pack), "bald" if pack.known_words else "head"
-    word = _NewWord(pack, start)
+    word = NewWord(pack, start)
     ids, mask = word.encode(["a head, {}", "{}"])
     assert mask.sum().item() == 2
-    for row, name in ((word.start, start), (_NewWord(pack, other).start, other)):
-        with _replaced(pack, mask, row), torch.no_grad():
+    for row, name in ((word.start, start), (NewWord(pack, other).start, other)):
+        with replaced(pack, mask, row), torch.no_grad():
             found = pack.text_encoder(ids).last_hidden_state
         torch.testing.assert_close(found, pack.embed([f"a head, {name}", name]), atol=1e-6, rtol=0)
 
@@ -101,13 +101,13 @@ def test_a_saved_word_is_read_by_the_pack_as_it_was_learned(pack: Pack, tmp_path
     save_file({"<rear>": vector}, folder / "learned_embeds.safetensors")
     reloaded = load_pack(folder)
     assert reloaded.learned_tokens == ("<rear>",)
-    word = _NewWord(pack, settings.initial_word)
+    word = NewWord(pack, settings.initial_word)
     ids, mask = word.encode(["a head, {}"])
-    with _replaced(pack, mask, vector), torch.no_grad():
+    with replaced(pack, mask, vector), torch.no_grad():
         learned = pack.text_encoder(ids).last_hidden_state
     torch.testing.assert_close(reloaded.embed(["a head, <rear>"]), learned, atol=1e-5, rtol=0)
 
 
 def test_a_start_that_is_no_single_known_word_is_refused(pack: Pack) -> None:
     with pytest.raises(ValueError, match="one known token"):
-        _NewWord(pack, "xylophone")
+        NewWord(pack, "xylophone")

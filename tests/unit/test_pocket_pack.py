@@ -11,10 +11,11 @@ import torch
 
 from headsculpt.head.builtin import load_builtin
 from headsculpt.packs.pack import Pack, load_pack
+from headsculpt.packs.photos import draw_camera, photograph
 from headsculpt.packs.pocket.training.captions import WORDS
 from headsculpt.packs.pocket.training.looks.wardrobe import Wardrobe
 from headsculpt.packs.pocket.training.looks.words import Look
-from headsculpt.packs.pocket.training.pictures import PACK, draw_camera, photograph
+from headsculpt.packs.pocket.training.pictures import PACK
 from headsculpt.render.landmark_map import landmark_maps
 
 LOOKS = [
@@ -44,7 +45,7 @@ def views(pack: Pack) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
         head = wardrobe.dress(look)
         for azimuth in AZIMUTHS:
             camera = draw_camera(pack.spec.cameras, azimuth, pack.spec.image_size, rng)
-            pictures.append(photograph(head, camera, pack.spec, rng))
+            pictures.append(photograph(head.mesh, camera, pack.spec, rng))
             maps.append(landmark_maps(torch.from_numpy(head.landmarks), camera))
             texts.append(text)
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 255, torch.cat(maps), texts

@@ -11,8 +11,9 @@ import torch
 
 from headsculpt.head.builtin import load_builtin
 from headsculpt.mesh import Mesh
+from headsculpt.packs.photos import draw_camera, photograph
 from headsculpt.packs.pocket.training import noise, pictures, surface
-from headsculpt.packs.pocket.training.looks.wardrobe import PaintedHead, Wardrobe
+from headsculpt.packs.pocket.training.looks.wardrobe import Wardrobe
 from headsculpt.packs.pocket.training.looks.words import Look
 from headsculpt.render.camera import Camera
 
@@ -100,8 +101,8 @@ def test_pictures_obey_the_pack_s_laws(wardrobe: Wardrobe) -> None:
     spec, rng = pictures.pack_spec(), np.random.default_rng(0)
     corners = np.array([[-0.3, -0.3, 0], [0.3, -0.3, 0], [0.3, 0.3, 0], [-0.3, 0.3, 0]], np.float32)
     wall = Mesh(corners, np.array([[0, 1, 2], [0, 2, 3]], np.int32), np.full((4, 3), 0.5, np.float32))
-    camera = pictures.draw_camera(replace(spec.cameras, elevation=(0.0, 0.0)), 0.0, 32, rng)
-    seen = [pictures.photograph(PaintedHead(wall, corners), camera, spec, rng) for _ in range(300)]
+    camera = draw_camera(replace(spec.cameras, elevation=(0.0, 0.0)), 0.0, 32, rng)
+    seen = [photograph(wall, camera, spec, rng) for _ in range(300)]
     wall_grey = np.array([photo[16, 16] for photo in seen]) / 255
     ground = np.array([photo[1, 1] for photo in seen]) / 255
     draws = np.random.default_rng(1)
@@ -135,7 +136,7 @@ def test_cameras_frame_head_and_face(wardrobe: Wardrobe) -> None:
         level = replace(law, elevation=(0.0, 0.0))
         shares = []
         for _ in range(40):
-            camera = pictures.draw_camera(level, float(rng.uniform(-180, 180)), 128, rng)
+            camera = draw_camera(level, float(rng.uniform(-180, 180)), 128, rng)
             pixels = camera.project(axis)[0][0]
             shares.append(float((pixels[1, 1] - pixels[0, 1]) / 128))
         assert low < min(shares) and max(shares) < high

@@ -25,6 +25,7 @@ from headsculpt.jobs.request import GenerateRequest
 from headsculpt.mesh import TexturedMesh
 from headsculpt.packs.pack import Pack, load_pack
 from headsculpt.packs.spec import read_description
+from headsculpt.packs.tokens import tokens_folder
 from headsculpt.stages.presets import PRESETS
 
 Generate = Callable[[GenerateRequest, Callable[[Event], None], JobControl, Pack | None], GenerateResult]
@@ -114,11 +115,14 @@ def model_used(request: GenerateRequest, random_unet: bool) -> dict[str, str]:
 
 
 def fingerprint(pack: Path) -> str:
-    """SHA-256 over the weights, settings and words in a pack's folder, but for what the pack is trained with."""
+    """SHA-256 over the weights, settings and words in a pack's folder, but for what the pack is trained with, and over
+    the words that the user has taught it."""
     digest = hashlib.sha256()
     for path in sorted(pack.rglob("*")):
         if path.suffix in (".safetensors", ".json", ".txt") and "training" not in path.relative_to(pack).parts:
             digest.update(path.relative_to(pack).as_posix().encode() + b"\0" + path.read_bytes())
+    for path in sorted(tokens_folder(pack).glob("*.safetensors")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -29,8 +29,8 @@ from headsculpt.evaluation.judge.reading import Judge, load_judge
 from headsculpt.evaluation.pages import fill, stacked, write_picture
 from headsculpt.evaluation.runs import fingerprint
 from headsculpt.finish.files import check_writable, write_whole
+from headsculpt.guidance.sampling import as_bytes, sample
 from headsculpt.packs.pack import Pack, load_pack
-from headsculpt.packs.pocket.training.sampling import sample
 from headsculpt.stages.presets import PREVIEW
 
 PICTURES, BATCH, STEPS = 64, 16, 16
@@ -126,9 +126,7 @@ def draw(pack: Pack, word: Word) -> NDArray[np.uint8]:
         size = pack.spec.latent_size
         noise = torch.randn(BATCH, pack.spec.latent_channels, size, size, generator=generator).to(pack.device)
         latents = sample(pack, texts[start : start + BATCH], noise, GUIDANCE, STEPS)
-        with torch.no_grad():
-            decoded = pack.codec.decode(latents).clamp(0, 1)
-        pictures.append((decoded.permute(0, 2, 3, 1) * 255 + 0.5).to(torch.uint8).cpu().numpy())
+        pictures.append(as_bytes(pack, latents))
     return np.concatenate(pictures)
 
 

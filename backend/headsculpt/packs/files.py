@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from headsculpt.errors import UserError
 from headsculpt.packs.codec import Codec, LinearCodec, VaeCodec
-from headsculpt.packs.tokens import add_learned_tokens
+from headsculpt.packs.tokens import add_learned_tokens, read_tokens, token_files
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel
@@ -37,8 +37,8 @@ def check_files(folder: Path, base: Path) -> None:
         if part != INSTRUCTIONS or (folder / part).is_dir():
             _read_json(folder / part / "config.json")
             _weights_variant(folder / part)
-    if (folder / "learned_embeds.safetensors").exists():
-        _check_safetensors(folder / "learned_embeds.safetensors")
+    for path in token_files(folder):
+        read_tokens(path)
 
 
 def _check_base(folder: Path) -> None:
@@ -138,15 +138,18 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         raise UserError(f"The tokenizer in {folder} is damaged.", FETCH_AGAIN) from error
 
 
-def load_learned_tokens(path: Path, tokenizer: PreTrainedTokenizerFast, encoder: CLIPTextModel) -> tuple[str, ...]:
-    if not path.exists():
-        return ()
-    embeddings = load_file(path)
-    try:
-        add_learned_tokens(tokenizer, encoder, embeddings)
-    except ValueError as error:
-        raise UserError(f"The words in {path} do not belong to this pack ({error}).", FETCH_AGAIN) from error
-    return tuple(embeddings)
+def load_learned_words(folder: Path, tokenizer: PreTrainedTokenizerFast, encoder: CLIPTextModel) -> tuple[str, ...]:
+    """Teaches tokenizer and encoder the pack's own words and the user's for it, which go before the pack's."""
+    learned: set[str] = set()
+    for path in reversed(token_files(folder)):
+        rows = {word: row for word, row in read_tokens(path).items() if word not in learned}
+        try:
+            add_learned_tokens(tokenizer, encoder, rows)
+        except ValueError as error:
+            advice = FETCH_AGAIN if path.parent == folder else "Learn them again for this pack, or take the file away."
+            raise UserError(f"The words in {path} do not belong to this pack ({error}).", advice) from error
+        learned |= set(rows)
+    return tuple(sorted(learned))
 
 
 def load_schedule(folder: Path) -> Any:

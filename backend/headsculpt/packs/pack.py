@@ -18,7 +18,7 @@ from torch import Tensor
 from headsculpt.errors import UserError
 from headsculpt.packs.base import load_base
 from headsculpt.packs.codec import Codec
-from headsculpt.packs.files import FETCH_AGAIN, INSTRUCTIONS, check_files, load_learned_tokens, load_network
+from headsculpt.packs.files import FETCH_AGAIN, INSTRUCTIONS, check_files, load_learned_words, load_network
 from headsculpt.packs.lora import add_lora
 from headsculpt.packs.spec import PackSpec, read_description
 
@@ -51,7 +51,7 @@ class Pack:
     instruction_encoder: torch.nn.Module | None = field(default=None, repr=False)
     """Those layers."""
     learned_tokens: tuple[str, ...] = ()
-    """Words from learned_embeds.safetensors."""
+    """The pack's own and the user's for it (tokens.py), by name."""
 
     # --- words
 
@@ -230,7 +230,7 @@ def load_pack(
     description = read_description(folder)
     check_files(folder, base or folder)
     parts = load_base(base or folder, device, dtype)
-    learned = load_learned_tokens(folder / "learned_embeds.safetensors", parts.tokenizer, parts.text_encoder)
+    learned = load_learned_words(folder, parts.tokenizer, parts.text_encoder)
     for path, weight in lora:
         add_lora(path, weight, parts.unet, parts.text_encoder)
     controlnet, landmark_encoder = _load_controlnet(folder / "controlnet_landmarks", device, dtype)

@@ -19,9 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from ....head.builtin import load_builtin
-from ....render.camera import Camera
-from ....render.meshview import picture
-from ...spec import CameraRange, PackSpec, read_description
+from ...photos import draw_camera, photograph
+from ...spec import PackSpec, read_description
 from .looks.wardrobe import PaintedHead, Wardrobe
 from .looks.words import Look
 
@@ -66,22 +65,6 @@ def draw_shot(spec: PackSpec, azimuth: float, rng: np.random.Generator) -> int:
     return int(rng.choice(len(shares) + 1, p=[1 - sum(shares), *shares]))
 
 
-def draw_camera(law: CameraRange, azimuth: float, size: int, rng: np.random.Generator) -> Camera:
-    """One camera at `azimuth`, otherwise drawn from a pack's range."""
-    target = np.array(law.target) + rng.uniform(-law.target_jitter, law.target_jitter, 3)
-    drawn = (azimuth, rng.uniform(*law.elevation), rng.uniform(*law.radius), rng.uniform(*law.fov))
-    azimuths, elevation, radius, fov = torch.tensor(drawn, dtype=torch.float32)[:, None]
-    return Camera.orbit(azimuths, elevation, radius, fov, size, torch.tensor(target[None], dtype=torch.float32))
-
-
-def photograph(head: PaintedHead, camera: Camera, spec: PackSpec, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A picture [S, S, 3] of a head under a light and before a background drawn from the pack's laws."""
-    law, ground = spec.lights, spec.backgrounds
-    light = (law.direction_mean + rng.normal(size=3) * law.direction_std) @ camera.rotation[0].numpy()
-    background = rng.uniform(*ground.grey) * (1 - rng.uniform(0, ground.tint, 3))
-    return picture(head.mesh, camera, light, rng.uniform(*law.ambient), background)[0]
-
-
 def take(
     head: PaintedHead, look: Look, spec: PackSpec, rng: np.random.Generator, azimuth: float | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], Record]:
@@ -89,7 +72,7 @@ def take(
     azimuth = draw_azimuth(rng) if azimuth is None else azimuth
     shot = draw_shot(spec, azimuth, rng)
     camera = draw_camera(spec.close_ups[shot - 1] if shot else spec.cameras, azimuth, spec.image_size, rng)
-    photo = photograph(head, camera, spec, rng)
+    photo = photograph(head.mesh, camera, spec, rng)
     landmarks = camera.project(torch.from_numpy(head.landmarks))[0][0].numpy()
     return photo, landmarks, Record(look.words(), azimuth, shot)
 

@@ -1,26 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures of a pack's own, from words and landmark maps: to look at, and to measure.
+"""A sheet of a pack's own pictures, from words and landmark maps, to look at.
 
 python -m headsculpt.packs.pocket.training.sampling PACK_FOLDER SHEET.png
 """
 
 from __future__ import annotations
 
-import itertools
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
+from ....guidance.sampling import sample
 from ....head.builtin import load_builtin
 from ....head.model import Head
 from ....render.landmark_map import landmark_maps
 from ...pack import Pack, load_pack
-from .pictures import draw_camera
+from ...photos import draw_camera
 
 PROMPTS = (
     "an angry old man with green skin, a red mohawk and a red beard",
@@ -32,23 +30,6 @@ PROMPTS = (
     "a head of a person with gold skin, bald",
     "a head of a person with grey skin, long black hair",
 )
-
-
-@torch.no_grad()
-def sample(
-    pack: Pack, texts: Sequence[str], noise: Tensor, guidance: float, steps: int = 25, maps: Tensor | None = None
-) -> Tensor:
-    """Latents [B, C, h, w] for texts, from `noise` of that shape, by DDIM with classifier-free guidance."""
-    latents, words = noise, torch.cat([pack.embed([""]).expand(len(texts), -1, -1), pack.embed(texts)])
-    seen = None if maps is None else pack.read_landmarks(maps).repeat(2, 1, 1, 1)
-    times = torch.linspace(len(pack.alphas_cumprod) - 1, 0, steps + 1).long()
-    for now, after in itertools.pairwise(times):
-        t = torch.full((2 * len(texts),), int(now))
-        plain, named = pack.predict_noise(torch.cat([latents, latents]), t, words, seen).chunk(2)
-        predicted = plain + guidance * (named - plain)
-        t, t_after = t[: len(texts)], torch.full((len(texts),), int(after))
-        latents = pack.add_noise(pack.remove_noise(latents, t, predicted), t_after, predicted)
-    return pack.remove_noise(latents, t_after, predicted)
 
 
 def sheet(pack: Pack, seed: int = 3, guidance: float = 4.0) -> Image.Image:
