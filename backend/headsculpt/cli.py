@@ -92,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     check_flame.add_argument("--version", default="", help="what you know it to be: 2020, 2023 or 2023-open")
     check_flame.add_argument("--picture", type=Path, help="PNG or JPEG file to write, with what its sliders do")
 
+    _add_views(commands)
+
     worker = commands.add_parser("worker", help="serve Blender on standard input and output")
     worker.set_defaults(command=_worker)
 
@@ -143,6 +145,45 @@ def _add_packs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         if action != "list":
             command.add_argument("pack", nargs="?", default="stable-diffusion-1.5", help="default %(default)s")
             command.add_argument("--parts", nargs="+", default=(), metavar="PART", help="only these (see list)")
+
+
+def _add_views(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Drawing in 2D, and the word for back views."""
+    sample = commands.add_parser("sample", help="draw 2D pictures of a sentence")
+    sample.set_defaults(command=_sample)
+    sample.add_argument("prompt", help='for example "a bald man with green skin"')
+    sample.add_argument("--out", type=Path, default=Path("sample.png"), help="PNG file (default %(default)s)")
+    sample.add_argument("--count", type=int, default=6, help="pictures, or pairs (default %(default)s)")
+    sample.add_argument("--seed", type=int, default=0, help="same seed, same pictures (default 0)")
+    sample.add_argument("--guidance", type=float, help="how strictly words are followed (default: the pack's)")
+    sample.add_argument("--steps", type=int, default=25, help="denoising steps (default %(default)s)")
+    view = sample.add_mutually_exclusive_group()
+    view.add_argument("--view", help="front, side, back, token (the learned word) or none (default: the landmarks')")
+    view.add_argument("--compare-back", action="store_true", help="pairs: plain “back view” left, learned word right")
+    sample.add_argument(
+        "--landmarks", type=float, metavar="AZIMUTH", help="show the built-in head's landmarks from here (degrees)"
+    )
+    learn = commands.add_parser("learn-view", help="teach a model a word for back views, from pictures")
+    learn.set_defaults(command=_learn_view, kept="what was learned is kept, and the same command goes on from there")
+    pictures = learn.add_mutually_exclusive_group(required=True)
+    pictures.add_argument("--images", type=Path, help="folder of pictures; NAME.txt beside NAME.jpg is its caption")
+    pictures.add_argument("--render", type=int, default=0, metavar="N", help="render N backs of heads instead")
+    learn.add_argument("--token", default="<back-view>", help="the word's name (default %(default)s)")
+    learn.add_argument(
+        "--out", type=Path, help="safetensors file (default: in PACK.tokens beside the pack, where all jobs find it)"
+    )
+    learn.add_argument("--start", default="", metavar="WORD", help="known word to start from (default: back)")
+    learn.add_argument("--steps", type=int, help="default: 3000 for Stable Diffusion, 300 for the pocket pack")
+    learn.add_argument("--seed", type=int, default=0, help="same seed, same word (default 0)")
+    measure = commands.add_parser("back-view", help="measure how often the learned word turns heads away")
+    measure.set_defaults(command=_back_view, kept="what was drawn is kept")
+    measure.add_argument("--out", type=Path, required=True, help="folder; what is drawn there is not drawn again")
+    measure.add_argument("--docs", type=Path, help="a checkout's docs folder, to bring its back-view.md up to date")
+    measure.add_argument(
+        "--data", type=Path, nargs=2, default=(), metavar="DIR", help="shards to train and to try a linear reader with"
+    )
+    for command in (sample, learn, measure):
+        _add_machine_options(command)
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -313,6 +354,69 @@ def _packs(options: argparse.Namespace) -> None:
     finally:
         progress.end()
     print(text)
+
+
+def _sample(options: argparse.Namespace) -> None:
+    from headsculpt.evaluation.samples import SampleOrder, run_sample
+    from headsculpt.packs.pack import load_pack
+
+    order = SampleOrder(
+        prompt=options.prompt,
+        count=options.count,
+        seed=options.seed,
+        guidance=options.guidance,
+        steps=options.steps,
+        view=options.view,
+        landmarks=options.landmarks,
+        compare_back=options.compare_back,
+    )
+    progress = _ProgressLine()
+    path = run_sample(load_pack(_prepared(options)), order, options.out, progress)
+    progress.end()
+    print(path)
+
+
+def _learn_view(options: argparse.Namespace) -> None:
+    from headsculpt.jobs.events import JobControl
+    from headsculpt.jobs.learn_view_request import LearnViewRequest
+
+    request = LearnViewRequest(
+        images=options.images,
+        render=options.render,
+        pack=options.pack,
+        token=options.token,
+        out=options.out,
+        initial_word=options.start,
+        steps=options.steps,
+        seed=options.seed,
+        threads=options.threads,
+    )
+    from headsculpt.jobs.learn_view import run_learn_view
+
+    progress = _ProgressLine()
+    result = run_learn_view(request, progress, JobControl())
+    progress.end()
+    print(f"{result.token}: {result.used} pictures, loss {result.loss[0]:.4f} at first, {result.loss[1]:.4f} at last")
+    print(result.path)
+
+
+def _back_view(options: argparse.Namespace) -> None:
+    from headsculpt.evaluation.back_view import run_back_view
+
+    progress = _ProgressLine()
+    written = run_back_view(_prepared(options), options.out, progress, options.data, options.docs)
+    progress.end()
+    print(*written, sep="\n")
+
+
+def _prepared(options: argparse.Namespace) -> Path:
+    """The chosen pack's folder; torch is given its threads."""
+    import torch
+
+    from headsculpt.jobs.generate import POCKET, default_threads
+
+    torch.set_num_threads(options.threads or default_threads())
+    return options.pack or POCKET
 
 
 def _worker(options: argparse.Namespace) -> None:
