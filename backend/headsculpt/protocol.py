@@ -16,6 +16,8 @@ To the worker                  fields                                    buffers
                                                                          landmark_barycentric to begin with, if any;
                                                                          fixed, fixed_triangles, fixed_barycentric
     flame                      path, cache, shapes, expressions          none
+    learn_view                 images, render, pack, token, out,         none
+                               initial_word, steps, seed, threads
     packs                      action, pack, parts, store, online        none
     cancel, stop               none                                      none
 From the worker
@@ -32,6 +34,7 @@ From the worker
                                fit_error, doubt, seconds
     result of flame            report                                    vertices, triangles, shape, expression, jaw,
                                                                          eyeballs (uint8 [V])
+    result of learn_view       path, token, used, skipped, steps, loss   none
     result of packs            text                                      none
     cancelled                  none                                      none
     error                      message, advice, log                      none

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from headsculpt.jobs.events import Event, GenerateResult, JobControl
 from headsculpt.jobs.flame_request import FlameRequest
+from headsculpt.jobs.learn_view_request import LearnViewRequest
 from headsculpt.jobs.packs import PackRequest, run_packs
 from headsculpt.jobs.request import GenerateRequest
 
 if TYPE_CHECKING:
     from headsculpt.jobs.flame import FlameResult
+    from headsculpt.jobs.learn_view import LearnViewResult
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -73,6 +75,16 @@ def _flame_read(result: FlameResult) -> tuple[dict[str, Any], Arrays]:
     return {"report": result.report}, {name: getattr(result, name) for name in names}
 
 
+def _learn_view(request: LearnViewRequest, emit: Emit, control: JobControl) -> LearnViewResult:
+    from headsculpt.jobs.learn_view import run_learn_view
+
+    return run_learn_view(request, emit, control)
+
+
+def _learned(result: LearnViewResult) -> tuple[dict[str, Any], Arrays]:
+    return {**asdict(result), "path": str(result.path)}, {}
+
+
 def _png(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The bytes of a PNG file."""
     from PIL import Image
@@ -85,5 +97,6 @@ def _png(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 KINDS: dict[str, JobKind[Any, Any]] = {
     GenerateRequest.KIND: JobKind(GenerateRequest.from_message, _generate, _generated),
     FlameRequest.KIND: JobKind(FlameRequest.from_message, _flame, _flame_read),
+    LearnViewRequest.KIND: JobKind(LearnViewRequest.from_message, _learn_view, _learned),
     PackRequest.KIND: JobKind(PackRequest.from_message, run_packs, lambda text: ({"text": text}, {})),
 }
