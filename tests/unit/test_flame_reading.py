@@ -155,7 +155,7 @@ def test_files_that_are_no_model(tmp_path: Path) -> None:
             convert.read(written(tmp_path / "file.pkl", content))
 
     nothing = files.pickled(files.table({"v_template": files.NOTHING}))
-    with pytest.raises(UserError, match="file.pkl: This file has no f, shapedirs"):
+    with pytest.raises(UserError, match=r"file\.pkl: This file has no f, shapedirs"):
         load_flame(written(tmp_path / "file.pkl", nothing), tmp_path)
     fails(files.pickled(files.text("FLAME")), "holds no dictionary")
     fails(b"\x93NUMPY", "no pickle")
