@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import bpy
 
@@ -21,7 +22,7 @@ class HEADSCULPT_PT_model(bpy.types.Panel):
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_order = 2
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012  # Blender's own convention
+    bl_options: ClassVar = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
         options = preferences()

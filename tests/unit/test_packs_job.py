@@ -92,6 +92,21 @@ def test_an_error_is_a_sentence_and_an_advice(hub: FakeHub, capsys: pytest.Captu
     assert code == 1 and "landmarks" in error
 
 
+def test_ctrl_c_keeps_what_has_come(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def received(watch: object, done: int) -> None:
+        if done == 3000:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("headsculpt.packs.getting.Watch.received", received)
+    hub.faults[UNET] = [cut(3000)]
+    code, _, error = run("get", capsys=capsys)
+    assert code == 130 and "what has come is kept" in error
+    [part] = (tmp_path / "packs" / DEFAULT / "unet").glob("*.part")
+    assert part.read_bytes() == hub.files[UNET][:3000]
+
+
 def test_a_pack_can_be_named_instead_of_its_folder(hub: FakeHub, tmp_path: Path) -> None:
     options = cli._parser().parse_args(["generate", "a head", "--out", "x", "--pack", DEFAULT])
     assert options.pack == tmp_path / "packs" / DEFAULT

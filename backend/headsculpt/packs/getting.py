@@ -133,7 +133,7 @@ class Watch:
         while (left := end - time.monotonic()) > 0:
             self._control.check()
             if seconds >= 2:
-                self._emit(Progress("Waiting, as the server asks", 0, 0, 0.0, left))
+                self._emit(Progress("Waiting before going on", 0, 0, 0.0, left))
             time.sleep(min(left, 0.2))
 
 

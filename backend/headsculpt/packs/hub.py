@@ -39,7 +39,7 @@ USUAL_WAIT = 30.0
 CHUNK = 1 << 20
 """Bytes that are read from a file at once."""
 PIECE = 1 << 16
-"""Bytes that are taken from the network at once: few, so that a slow download shows life and can be cancelled."""
+"""Bytes that are taken from the network at once, at most: a slow download shows life and can be cancelled."""
 REDIRECTS = 10
 AGAIN = "Start the download again: what has come is kept."
 
@@ -132,9 +132,9 @@ class Hub:
             if not goes_on:
                 done = 0
             with explained(part), open(part, "ab" if goes_on else "wb") as file:
-                for chunk in response.iter_content(PIECE):
-                    file.write(chunk)
-                    done += len(chunk)
+                for piece in _pieces(response):
+                    file.write(piece)
+                    done += len(piece)
                     received(done)
                 file.flush()
                 os.fsync(file.fileno())
@@ -292,6 +292,15 @@ def hash_of(path: Path, like: str, read: Callable[[int], None] = lambda count: N
             done += len(chunk)
             read(done)
     return digest.hexdigest()
+
+
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    """What comes, as it comes: requests' own iterator waits for full pieces and loses what came of one that is cut."""
+    try:
+        while piece := response.raw.read1(PIECE, decode_content=True):
+            yield piece
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.exceptions.ConnectionError(error, request=response.request) from error
 
 
 def received_check(received: Callable[[int], None], size: int) -> Callable[[int], None]:
