@@ -151,25 +151,41 @@ def test_a_download_goes_on_when_another_file_is_opened(addon: Addon, options: A
     assert pump.session.card is None and "complete" in pump.session.notices[0]
 
 
+ICONS = bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
+
+
 class Layout:
-    """Takes everything that a panel draws and keeps the texts."""
+    """Takes everything that a panel draws, as far as Blender would, and keeps the texts."""
 
     def __init__(self, texts: list[str]) -> None:
         self.texts = texts
 
-    def label(self, text: str = "", icon: str = "") -> None:
+    def label(self, text: str = "", icon: str = "NONE") -> None:
+        assert icon in ICONS
         self.texts.append(text)
 
     def prop(self, data: Any, name: str, **options: Any) -> None:
         assert hasattr(data, name)
         self.texts.append(options.get("placeholder", name))
 
-    def operator(self, name: str, text: str = "", **options: Any) -> Layout:
+    def operator(self, name: str, text: str = "", icon: str = "NONE") -> Any:
+        assert icon in ICONS
         self.texts.append(text)
-        return self
+        module, _, function = name.partition(".")
+        return Properties(getattr(getattr(bpy.ops, module), function).get_rna_type().properties)
 
     def __getattr__(self, name: str) -> Callable[..., Layout]:
         return lambda *_, **__: Layout(self.texts)
+
+
+class Properties:
+    """An operator's, which may be set if it has them."""
+
+    def __init__(self, known: Any) -> None:
+        object.__setattr__(self, "known", known)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        assert name in self.known
 
 
 def test_the_panel_says_size_licence_place_and_room(addon: Addon, options: Any, hub: FakeHub, tmp_path: Path) -> None:
@@ -183,6 +199,12 @@ def test_the_panel_says_size_licence_place_and_room(addon: Addon, options: Any, 
     texts.clear()
     panel.draw_download(Layout(texts), options, 1e9)
     assert "Download" not in texts and "Check" in texts and "Remove" in texts
+    bpy.ops.headsculpt.add_lora(filepath=str(tmp_path / "clay.safetensors"))
+    panel.draw_changes(Layout(texts), options)
+    bpy.context.preferences.system.use_online_access = False
+    press("REMOVE")
+    panel.draw_download(Layout(texts), options, 1e9)
+    assert "Blender's “Allow Online Access” is off" in texts
     options.store = ""
     texts.clear()
     panel.draw_download(Layout(texts), options, 1e9)

@@ -13,6 +13,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -500,6 +501,32 @@ def test_a_path_that_is_too_long(hub: FakeHub, get: Get, tmp_path: Path, monkeyp
     with pytest.raises(UserError, match="259") as caught:
         get(store=Store(tmp_path / "deep" / ("x" * (230 - len(str(tmp_path)))), manifest()))
     assert "shorter" in caught.value.advice and not hub.requests
+
+
+def test_two_downloads_of_a_pack_do_not_mix(hub: FakeHub, store: Store, get: Get) -> None:
+    """The second one, in another program, is told so while the first goes on."""
+    refusals: list[str] = []
+    code = "import sys; sys.path[:] = {path}; import test_packs_getting as t; t.second(sys.argv[1], sys.argv[2])"
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Progress) and event.unit == "MB" and event.step >= 1 and not refusals:
+            command = [sys.executable, "-c", code.format(path=sys.path), hub.endpoint, str(store.folder)]
+            refusals.append(subprocess.run(command, capture_output=True, text=True).stdout)
+
+    get_pack(store, store.manifest.parts, listen, JobControl(), hub=Hub(hub.endpoint, ""))
+    assert "already" in refusals[0]
+    assert_whole(hub, store)
+    assert_sent_once(hub)
+    get()
+
+
+def second(endpoint: str, folder: str) -> None:
+    """What the other program does."""
+    store = Store(Path(folder), manifest())
+    try:
+        get_pack(store, store.manifest.parts, lambda event: None, JobControl(), hub=Hub(endpoint, ""))
+    except UserError as error:
+        print(error)
 
 
 def test_a_cancelled_download_goes_on_later(hub: FakeHub, store: Store, get: Get) -> None:

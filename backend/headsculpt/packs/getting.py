@@ -6,8 +6,11 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from filelock import FileLock, Timeout
 
 from headsculpt.errors import UserError
 from headsculpt.finish.files import check_writable
@@ -60,9 +63,28 @@ def get_pack(
     check_lengths([store.path(file).with_name(f"{store.path(file).name}.12345678.part") for _, file in lacking])
     check_writable(store.folder)
     watch = Watch(f"Getting {store.manifest.title}", emit, control)
-    wanted = _look_up(store, lacking, hub or Hub.of_environment(watch.wait), watch)
-    check_room(store.folder, sum(item.remote.size - _done(store, item) for item in wanted))
-    _bring(store, wanted, hub or Hub.of_environment(watch.wait), watch)
+    hub = hub or Hub.of_environment(watch.wait)
+    with _alone(store):
+        wanted = _look_up(store, lacking, hub, watch)
+        check_room(store.folder, sum(item.remote.size - _done(store, item) for item in wanted))
+        _bring(store, wanted, hub, watch)
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """Two downloads of a pack at once would write into the same unfinished files. The lock goes with its process."""
+    lock = FileLock(store.folder.with_name(f".{store.folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        title = store.manifest.title
+        raise UserError(
+            f"{title} is being downloaded by another program already.", "Wait for it, or end it."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_pack(store: Store, parts: tuple[PackPart, ...], emit: Emit, control: JobControl) -> list[str]:
