@@ -77,7 +77,7 @@ def run_sample(pack: Pack, order: SampleOrder, out: Path, emit: Callable[[Event]
         raise UserError(f"{out.name} is no name for the sheet.", "Let it end with .png.")
     check_writable(out.parent)
     prompt = check_prompt(pack, order.prompt)
-    emit(Notice(f"The pack “{pack.spec.name}” reads: “{pack.readable(prompt.text)}”."))
+    emit(Notice(f"The pack “{pack.spec.name}” reads: “{_as_read(pack, prompt.text)}”."))
     for text in [*prompt.notices, *_faded(pack, order)]:
         emit(Notice(text))
     file = io.BytesIO()
@@ -99,16 +99,22 @@ def sample_sheet(pack: Pack, order: SampleOrder, prompt: CheckedPrompt, emit: Ca
         )
         for view in words
     ]
+    said = prompt.text if order.compare_back else with_view(prompt.text, words[0])
     texts = [
-        f"“{pack.readable(with_view(prompt.text, ' | '.join(filter(None, words))))}”",
+        f"“{_as_read(pack, said)}”",
         f"pack {pack.spec.name}, seed {order.seed}, guidance {guidance:g}, {order.steps} steps"
         + ("" if order.landmarks is None else f", landmarks from {order.landmarks:g}°"),
     ]
-    if len(words) == 2:
+    if order.compare_back:
         texts.append(f"Each pair from the same noise: left “{words[0]}”, right “{words[1]}”.")
     shown = [] if maps is None else [("landmarks", as_picture(maps[0]))]
     tiles = [(str(number + 1), np.concatenate(group, 1)) for number, group in enumerate(zip(*drawn, strict=True))]
-    return labelled_sheet(texts, [*tiles, *shown], PAIR_COLUMNS if len(words) == 2 else COLUMNS)
+    return labelled_sheet(texts, [*tiles, *shown], PAIR_COLUMNS if order.compare_back else COLUMNS)
+
+
+def _as_read(pack: Pack, text: str) -> str:
+    """What the pack reads, spaced as people do."""
+    return pack.readable(text).replace(" ,", ",")
 
 
 class _Ticker:

@@ -36,6 +36,9 @@ class InversionSettings:
     """Pictures for one step."""
     at_once: int = 16
     """As many of them go through the networks together; fewer need less memory, with the same result."""
+    thrifty: bool = False
+    """Whether the U-Net keeps few of its results for the way back and computes the others again: a third slower, in a
+    fraction of the memory (gradient checkpointing, an option of diffusers' recipe)."""
     learning_rate: float = 2e-2
     last_rate: float = 0.1
     """Share of the learning rate that it falls to, linearly, so that the last steps average out the noise."""
@@ -49,6 +52,7 @@ DIFFUSERS = InversionSettings(
     steps=3000,
     batch=4,
     at_once=1,
+    thrifty=True,
     learning_rate=2e-3,
     last_rate=1.0,
     weight_decay=1e-2,
@@ -140,6 +144,8 @@ class WordLearner:
         self.steps = 0
         """How many are done."""
         self._pack, self._settings, self._generator = pack, settings, generator
+        if settings.thrifty:
+            pack.unet.enable_gradient_checkpointing()  # of no effect where there are no gradients: everywhere but here
         self._word = NewWord(pack, settings.initial_word)
         room = [f", {settings.initial_word}"]
         own = captions or [""] * len(images)

@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -65,9 +64,6 @@ def run_learn_view(
     torch.set_num_threads(request.threads or default_threads())
     folder = request.pack or POCKET
     out = request.out or tokens_folder(folder) / f"{request.token[1:-1]}.safetensors"
-    check_writable(out.parent)
-    if out.exists():
-        read_tokens(out)
     emit(Progress("Getting ready", 0, 0))
     # full precision: gradients of half-precision networks vanish
     pack = pack or load_pack(folder, "cuda" if torch.cuda.is_available() else "cpu")
@@ -75,6 +71,9 @@ def run_learn_view(
     images = _images(request, pack, emit, control)
     for text in images.skipped:
         emit(Notice(f"Left out: {text}"))
+    check_writable(out.parent)
+    if out.exists():
+        read_tokens(out)
     settings = _settings(request, pack)
     learner = _learner(pack, images, settings, request.seed)
     progress = _Unfinished(out, _made_of(request, pack, images, settings), emit)
@@ -123,8 +122,7 @@ def _learn(
 ) -> tuple[float, float]:
     """All steps that are left. Returns the mean loss of the first and of the last ones."""
     unfinished.load(learner)
-    first: list[float] = []
-    last: deque[float] = deque(maxlen=RECENT)
+    losses: list[float] = []
     began, begun_at, broken = time.perf_counter(), learner.steps, 0
     state = learner.state()
     try:
@@ -136,8 +134,7 @@ def _learn(
                 _tell_broken(broken, emit)
                 continue
             broken, state = 0, learner.state()
-            last.append(loss)
-            first += [loss] * (len(first) < RECENT)
+            losses.append(loss)
             rate = (learner.steps - begun_at) / (time.perf_counter() - began)
             left = (settings.steps - learner.steps) / rate
             emit(Progress(STAGE, learner.steps, settings.steps, rate, left))
@@ -145,7 +142,7 @@ def _learn(
     except BaseException:  # Ctrl-C too: nothing that was learned is lost
         unfinished.save(state)
         raise
-    return (float(np.mean(first)), float(np.mean(last))) if first else (0.0, 0.0)
+    return (float(np.mean(losses[:RECENT])), float(np.mean(losses[-RECENT:]))) if losses else (0.0, 0.0)
 
 
 def _tell_broken(in_a_row: int, emit: Emit) -> None:

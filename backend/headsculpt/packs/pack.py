@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from headsculpt.device import sent
 from headsculpt.errors import UserError
 from headsculpt.packs.base import load_base
 from headsculpt.packs.codec import Codec
@@ -166,17 +167,18 @@ class Pack:
 
         latents: [B, C, h, w]; t: [B] int64; embeddings: [B, T, C];
         landmarks: from read_landmarks, or None to leave the ControlNet out;
-        control_scale: [B], by which the ControlNet's residuals are scaled, 1 if None. Zero is the same as no map;
+        control_scale: [B], on the processor, by which the ControlNet's residuals are scaled, 1 if None. Zero is the
+        same as no map;
         reference: from read_reference, or None to leave the instruction ControlNet out; the nets' residuals add up.
         """
         noisy, words = latents.to(self.dtype), embeddings.to(self.dtype)
-        ones = noisy.new_ones(len(noisy))
+        ones = torch.ones(len(noisy))
         residuals: list[list[Tensor]] = []
         if landmarks is not None:
             scale = ones if control_scale is None else control_scale
-            residuals += self._control(self.controlnet, noisy, t, words, landmarks, scale.to(noisy))
+            residuals += self._control(self.controlnet, noisy, t, words, landmarks, scale)
         if reference is not None and self.instruction_net is not None:
-            residuals += self._control(self.instruction_net, noisy, t, words, reference, ones.to(noisy))
+            residuals += self._control(self.instruction_net, noisy, t, words, reference, ones)
         added: dict[str, Any] = {}
         if residuals:
             *down, middle = (sum(of_all_nets) for of_all_nets in zip(*residuals, strict=True))
@@ -192,14 +194,15 @@ class Pack:
     ) -> list[list[Tensor]]:
         """A ControlNet's residuals, the middle block's last, computed for those samples alone that want them; an empty
         list if none does."""
-        wanted = scale.nonzero()[:, 0]
+        wanted = scale.nonzero()[:, 0]  # known on the processor, so that a card is not waited for
         if len(wanted) == 0:
             return []
+        scale, wanted = sent(scale[wanted], noisy.device).to(noisy), sent(wanted, noisy.device)
         down, middle = net(noisy[wanted], t[wanted], words[wanted], features[wanted], return_dict=False)
 
         def spread(residual: Tensor) -> Tensor:
             full = residual.new_zeros(len(noisy), *residual.shape[1:])
-            full[wanted] = residual * scale[wanted, None, None, None]
+            full[wanted] = residual * scale[:, None, None, None]
             return full
 
         return [[spread(residual) for residual in (*down, middle)]]
