@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from headsculpt.device import sent
 from headsculpt.errors import UserError
 from headsculpt.guidance.methods import Words
 from headsculpt.guidance.score import ScoreSettings
@@ -116,7 +117,7 @@ class ViewPrompts:
         """
         by_view = self._embeddings[words][shot]
         weights = view_weights(self._views, azimuth, elevation, self._blend)
-        return torch.einsum("bv,vtc->btc", weights.to(by_view), by_view)
+        return torch.einsum("bv,vtc->btc", sent(weights, by_view.device).to(by_view), by_view)
 
 
 def _texts(words: Words, pack: Pack, prompt: str, negative_prompt: str, tails: list[str]) -> list[str]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from headsculpt.device import sent
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -60,6 +62,11 @@ class Camera:
     def resized(self, size: int) -> Camera:
         """The same view with `size` rows (and columns in proportion)."""
         return replace(self, height=size, width=round(size * self.width / self.height))
+
+    def to(self, device: torch.device) -> Camera:
+        """The same cameras on another device."""
+        moved = (sent(tensor, device) for tensor in (self.rotation, self.position, self.fov_y))
+        return Camera(*moved, self.height, self.width)
 
     @property
     def focal(self) -> Tensor:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..head import landmarks as face
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from .camera import Camera
@@ -74,17 +75,20 @@ def _line(
     image[low[1] : high[1], low[0] : high[0]][near] = color
 
 
-def landmark_maps(landmarks: Tensor, camera: Camera) -> Tensor:
-    """One map per view, float32 [B, 3, S, S] in [0, 1], on the device of the landmarks.
+def landmark_maps(landmarks: Tensor, camera: Camera, device: torch.device | None = None) -> Tensor:
+    """One map per view, float32 [B, 3, S, S] in [0, 1], on the device or, if it is None, on that of the landmarks.
 
-    landmarks: [478, 3], world; camera: B square views, S pixels a side. Nothing is culled: use it up to 90° from the
+    landmarks: [478, 3], world, where they are drawn: on the processor, best; camera: B square views, S pixels a side. Nothing is culled: use it up to 90° from the
     front. A face with points behind the camera gives an empty map.
     """
     import torch
+
+    from headsculpt.device import sent
 
     pixels, depth = camera.project(landmarks.detach())
     size = camera.height
     empty = np.zeros((size, size, 3), np.uint8)
     seen = (depth > 0).all(-1).tolist()
-    maps = [draw(p, size) if ok else empty for p, ok in zip(pixels.cpu().numpy(), seen, strict=True)]
-    return torch.from_numpy(np.stack(maps)).permute(0, 3, 1, 2).to(landmarks.device, torch.float32) / 255
+    drawn = [draw(p, size) if ok else empty for p, ok in zip(pixels.cpu().numpy(), seen, strict=True)]
+    maps = sent(torch.from_numpy(np.stack(drawn)), device or landmarks.device)
+    return maps.permute(0, 3, 1, 2).float() / 255

@@ -11,6 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headsculpt.device import on_card, sent
 from headsculpt.render.raster import array
 from headsculpt.shape.distance import FIELD_BOUND
 
@@ -22,13 +23,16 @@ class RaySamples(NamedTuple):
     """S samples on each of the M rays that meet occupied space.
 
     rays: int64 [M], which rays these are, ascending; points: float32 [M, S, 3]; t: float32 [M, S], ascending distance
-    along the ray; deltas: float32 [M, S], length of the occupied stretch that the sample stands for.
+    along the ray; deltas: float32 [M, S], length of the occupied stretch that the sample stands for; met: bool [M].
+    On a graphics card these are all rays, since nothing there waits for a number. Those that meet nothing are not
+    `met`; their samples lie in the origin and stand for a length of 0.
     """
 
     rays: Tensor
     points: Tensor
     t: Tensor
     deltas: Tensor
+    met: Tensor
 
 
 def composite(density: Tensor, values: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -62,20 +66,30 @@ def sample_rays(
     density: [R, R, R], ≥ 0, as far as it is known, also of cells that are not occupied: rays end where it makes them
     opaque (`OPAQUE`), so that no samples are lost inside a head or on its far side.
     """
+    if on_card(origins):
+        from headsculpt.render.volume_warp import sample_all_rays
+
+        places = sent(_places(len(origins), samples, generator), origins.device)
+        rays = torch.arange(len(origins), device=origins.device)
+        return RaySamples(rays, *sample_all_rays(origins, directions, occupancy, places, density, OPAQUE, bound))
     mask = array(occupancy)
     starts, ways = array(origins), array(directions)
     known = np.zeros((0, 0, 0), np.float32) if density is None else array(density)
     first, stretches = occupied_stretches_kernel(starts, ways, mask, _occupied_box(mask), known, bound)
     rays = np.flatnonzero(np.diff(first))
-    if generator is None:
-        jitter = torch.full((len(rays), samples), 0.5)
-    else:
-        jitter = torch.rand(len(rays), samples, generator=generator)
+    jitter = _places(len(rays), samples, generator)
     t = np.empty((len(rays), samples), np.float32)
     points = np.empty((len(rays), samples, 3), np.float32)
     deltas = np.empty((len(rays), samples), np.float32)
     place_samples_kernel(starts, ways, rays, first, stretches, array(jitter), t, points, deltas)
-    return RaySamples(*(torch.from_numpy(found).to(origins.device) for found in (rays, points, t, deltas)))
+    return RaySamples(*map(torch.from_numpy, (rays, points, t, deltas, np.ones(len(rays), np.bool_))))
+
+
+def _places(rays: int, samples: int, generator: torch.Generator | None) -> Tensor:
+    """Where in its stratum each sample lies, 0 … 1, [rays, samples]."""
+    if generator is None:
+        return torch.full((rays, samples), 0.5)
+    return torch.rand(rays, samples, generator=generator)
 
 
 def _occupied_box(mask: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -121,6 +121,11 @@ class RadianceField(nn.Module):
             return values.sigmoid()
         return (values @ self.latent_colors[:-1] + self.latent_colors[-1]).clamp(0, 1)
 
+    @torch.no_grad()
+    def colors_at(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`color` of points [N, 3] in arrays, wherever the field is."""
+        return self.color(torch.from_numpy(points).to(self.distance.device)).cpu().numpy()
+
     def density_normals(self, points: torch.Tensor, epsilon: float) -> torch.Tensor:
         """Unit normals [N, 3] along which the density falls; zero where it is constant.
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Multiresolution hash encoding of points (Müller et al., Instant Neural Graphics Primitives, 2022).
 
-On the CPU numba kernels do the work, on other devices the plain torch `encode_reference`, which is also what the
-kernels are tested against. The kernels leave the sums of the table's gradient to one thread per level, so results do
-not depend on the number of threads.
+On the CPU numba kernels do the work, on graphics cards those of hashgrid_warp.py; plain torch (`encode_reference`) is
+what both are tested against. The numba kernels leave the sums of the table's gradient to one thread per level, so
+results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import nn
 from torch.autograd.function import once_differentiable
+
+from headsculpt.device import on_card
 
 _PRIME_Y, _PRIME_Z = 2654435761, 805459861  # of the paper's Eq. 4; x is multiplied by 1
 Array = NDArray[Any]
@@ -58,6 +60,9 @@ class HashGrid(nn.Module):
         super().__init__()
         self.levels, self.features = levels, features
         self.layout = _Layout.of(levels, log2_size, base, finest)
+        self._levels: torch.Tensor
+        levels_table = torch.from_numpy(np.stack(_arrays(self.layout), 1).astype(np.int32))
+        self.register_buffer("_levels", levels_table, persistent=False)
         values = torch.rand((int(self.layout.slots.sum()), features), generator=generator)
         self.table = nn.Parameter((values * 2 - 1) * 1e-4)
         self.active_levels = float(levels)
@@ -77,9 +82,11 @@ class HashGrid(nn.Module):
 
         Differentiable once, in the table and in the points.
         """
+        if on_card(points):
+            from headsculpt.shape.hashgrid_warp import Encode
+
+            return Encode.apply(points, self.table, self._levels, self.active_levels)
         weights = np.clip(self.active_levels - np.arange(self.levels), 0, 1).astype(np.float32)
-        if points.device.type != "cpu":
-            return encode_reference(points, self.table, self.layout, weights)
         return _Encode.apply(points, self.table, self.layout, weights)
 
 

@@ -77,14 +77,15 @@ def run_coarse(
         pack = distillation.pack
         size = pack.spec.latent_size if settings.latent else picture_size(settings, progress)
         views = sampler.sample(size, progress)
+        seen = views.to(occupancy.mask.device)
         leniency = settings.sketch_leniency if settings.weight_sketch else 0.0
-        picture = render_field(field, occupancy, views.camera, settings.samples, generator, leniency)
+        picture = render_field(field, occupancy, seen.camera, settings.samples, generator, leniency)
         if step < settings.warmup_steps:
             loss = distillation.latent_loss(warmup_latent(picture, pack.spec.latent_size), views, progress)
         elif settings.latent:
-            loss = distillation.latent_loss(over_background(picture, views, pack.codec), views, progress)
+            loss = distillation.latent_loss(over_background(picture, seen, pack.codec), views, progress)
         else:
-            loss = distillation.picture_loss(lit(picture, views), views, progress)
+            loss = distillation.picture_loss(lit(picture, seen), views, progress)
         optimizer.step(loss + regularisers(picture, settings, progress))
         if monitor.after_step(
             STAGE, step + 1, settings.steps, lambda: extract_surface(field, occupancy, PREVIEW_RESOLUTION)
@@ -115,6 +116,7 @@ def render_field(
     samples_on_rays = sample_rays(starts, rays, occupancy.mask, samples, generator, occupancy.density)
     hit = samples_on_rays.rays
     count = len(hit)
+    met, hits = samples_on_rays.met, samples_on_rays.met.sum().clamp(min=1)
     points = samples_on_rays.points.reshape(-1, 3)
     density, color, normal = field(points)
     distance_along, channels = samples_on_rays.t, color.shape[1]
@@ -124,19 +126,23 @@ def render_field(
     def picture(values: Tensor, fill: Tensor) -> Tensor:
         return fill.index_copy(0, hit, values).view(*shape, *values.shape[1:])
 
-    sketch = sketch_loss(density, sample_grid(field.head_distance, points), leniency) if leniency else torch.zeros(1)
+    sketch = density.new_zeros(count, 1)
+    if leniency:
+        sketch = sketch_loss(density, sample_grid(field.head_distance, points), leniency).view(count, -1)
+    carving = field.residual.view(count, -1).clamp(max=0) ** 2
     facing_away = (normal.view(count, -1, 3) * rays[hit][:, None]).sum(-1).clamp(min=0)
     background_depth = origins.norm(dim=-1)[:, None, None].expand(shape).reshape(-1)
     depth = summed[:, -1] + (1 - opacity) * distance_along[:, -1]
+    depth = torch.where(met, depth, background_depth[hit])
     return FieldPicture(
-        color=picture(summed[:, :channels], torch.zeros(len(rays), channels)),
-        opacity=picture(opacity, torch.zeros(len(rays))),
+        color=picture(summed[:, :channels], density.new_zeros(len(rays), channels)),
+        opacity=picture(opacity, density.new_zeros(len(rays))),
         normals=depth_normals(origins, directions, picture(depth, background_depth)),
-        predicted_normals=picture(summed[:, channels:-1], torch.zeros(len(rays), 3)),
-        residual=(weights.detach() * field.residual.view(count, -1) ** 2).sum() / count,
-        carving=(field.residual.clamp(max=0) ** 2).mean(),
-        orientation=(weights.detach() * facing_away**2).sum() / count,
-        sketch=sketch.sum() / len(rays),
+        predicted_normals=picture(summed[:, channels:-1], density.new_zeros(len(rays), 3)),
+        residual=(weights.detach() * field.residual.view(count, -1) ** 2).sum() / hits,
+        carving=(carving * met[:, None]).sum() / (hits * samples),
+        orientation=(weights.detach() * facing_away**2).sum() / hits,
+        sketch=(sketch * met[:, None]).sum() / len(rays),
     )
 
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from headsculpt.device import sent
 from headsculpt.guidance.prompts import ViewPrompts, landmark_scale
 from headsculpt.guidance.score import ScoreSettings, distillation_loss, sample_timesteps, score_gradient
 from headsculpt.packs.pack import Pack
@@ -36,7 +37,7 @@ class Distillation:
     def picture_loss(self, pictures: Tensor, views: Views, progress: float) -> Tensor:
         """A loss whose gradient on the latents of these pictures [B, 3, H, W] is the score's.
 
-        progress: share of the stage that is done, 0 … 1.
+        views: on the processor, wherever the pictures are; progress: share of the stage that is done, 0 … 1.
         """
         size = self.pack.spec.image_size
         if pictures.shape[-1] != size:
@@ -46,16 +47,16 @@ class Distillation:
     def latent_loss(self, latents: Tensor, views: Views, progress: float) -> Tensor:
         """The same for pictures that are latents [B, C, h, w] already."""
         pack, count, device = self.pack, len(latents), latents.device
-        t = sample_timesteps(self.settings, progress, count, len(pack.alphas_cumprod), self.generator).to(device)
-        noise = torch.randn(latents.shape, generator=self.generator).to(device)
+        t = sample_timesteps(self.settings, progress, count, len(pack.alphas_cumprod), self.generator)
+        noise = torch.randn(latents.shape, generator=self.generator)
         maps = scale = None
         if self.settings.landmarks:
-            maps = landmark_maps(self.landmarks, views.camera.resized(pack.spec.image_size)).to(device)
-            scale = landmark_scale(pack.spec.views, views.azimuth).to(device)
+            maps = landmark_maps(self.landmarks, views.camera.resized(pack.spec.image_size), device)
+            scale = landmark_scale(pack.spec.views, views.azimuth)
         words = {
             branch: self.prompts.of(branch, views.azimuth, views.elevation, views.shot)
             for branch in self.settings.branches
         }
-        score = score_gradient(pack, latents, words, maps, scale, t, noise, self.settings)
+        score = score_gradient(pack, latents, words, maps, scale, sent(t, device), sent(noise, device), self.settings)
         # a mean over views and latent pixels, so that the weights of other losses hold for any batch and size
         return distillation_loss(latents, score.gradient) / (count * latents.shape[-1] * latents.shape[-2])

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from headsculpt.device import rows_to_ask
 from headsculpt.mesh import Mesh
 from headsculpt.render.antialias import antialias
 from headsculpt.render.camera import Camera
@@ -37,16 +38,17 @@ class TetrahedralSurface(nn.Module):
     vertices, and the noise of the score, which differs from vertex to vertex, cancels out.
     """
 
-    def __init__(self, mesh: Mesh, resolution: int, smoothing: int) -> None:
+    def __init__(self, mesh: Mesh, resolution: int, smoothing: int, device: torch.device | None = None) -> None:
         super().__init__()
         self.smoothing = smoothing
         distance = signed_distance_grid(mesh.vertices, mesh.triangles, resolution + 1)
-        self.grid = TetrahedralGrid.band(distance, resolution, FIELD_BOUND)
+        grid = TetrahedralGrid.band(distance, resolution, FIELD_BOUND)
         self.cell = 2 * FIELD_BOUND / resolution
-        start = sample_grid(torch.from_numpy(distance), self.grid.vertices) / self.cell
+        start = sample_grid(torch.from_numpy(distance), grid.vertices) / self.cell
+        self.grid = grid if device is None else grid.to(device)
         self.start: Tensor
-        self.register_buffer("start", start.clamp(-CLAMP, CLAMP))
-        self.change = nn.Parameter(torch.zeros(len(self.start), 4))
+        self.register_buffer("start", start.clamp(-CLAMP, CLAMP).to(self.grid.vertices.device))
+        self.change = nn.Parameter(self.start.new_zeros(len(self.start), 4))
 
     def mesh(self) -> tuple[Tensor, Tensor]:
         """Vertices [V, 3] and triangles int64 [T, 3], differentiable in both parameters."""
@@ -60,7 +62,7 @@ class TetrahedralSurface(nn.Module):
     def surface(self) -> Mesh:
         """The mesh as it is now, without colours."""
         vertices, triangles = self.mesh()
-        return Mesh(vertices.numpy(), triangles.numpy().astype(np.int32))
+        return Mesh(vertices.cpu().numpy(), triangles.cpu().numpy().astype(np.int32))
 
 
 def run_fine(
@@ -83,7 +85,7 @@ def run_fine(
     for step in range(settings.steps):
         views = sampler.sample(settings.picture)
         vertices, triangles = surface.mesh()
-        pictures = render_surface(vertices, triangles, field, views, settings.look)
+        pictures = render_surface(vertices, triangles, field, views.to(vertices.device), settings.look)
         loss = distillation.picture_loss(pictures, views, step / settings.steps)
         if settings.weight_laplacian > 0:
             loss = loss + settings.weight_laplacian * roughness(vertices, triangles)
@@ -121,20 +123,21 @@ def _render_view(
     ids, bary = rasterize(pixels, depth, triangles, camera.height, camera.width)
     surface = interpolate(torch.cat([vertices, normals], 1), triangles, ids, bary)
     seen = ids.reshape(-1) >= 0
-    points, shading_normals = surface.view(-1, 6)[seen].split(3, dim=1)
+    asked = rows_to_ask(seen)
+    points, shading_normals = surface.view(-1, 6)[asked].split(3, dim=1)
     shading_normals = nn.functional.normalize(shading_normals, dim=1)
     if look is Look.NORMALS:
         color = 0.5 + 0.5 * shading_normals @ camera.rotation[0].T
     else:
         color = shade(field.color(points), shading_normals, views.light[index], views.ambient[index])
-    picture = views.background[index].expand(len(seen), 3).clone()
-    picture[seen] = color
+    background = views.background[index].expand(len(seen), 3)
+    color = torch.where(seen[asked][:, None], color, background[:1])
+    picture = background.index_copy(0, asked, color)
     picture = antialias(picture.view(camera.height, camera.width, 3), ids, pixels, depth, triangles)
     return picture.permute(2, 0, 1)
 
 
-@torch.no_grad()
 def colored_mesh(surface: TetrahedralSurface, field: RadianceField) -> Mesh:
     """The surface as it is, with the field's colours at its vertices."""
     bare = surface.surface()
-    return Mesh(bare.vertices, bare.triangles, field.color(torch.from_numpy(bare.vertices)).numpy())
+    return Mesh(bare.vertices, bare.triangles, field.colors_at(bare.vertices))

@@ -29,7 +29,8 @@ def run_paint(
     monitor: Monitor,
 ) -> int:
     """Optimises the field's colours in place, as they are seen on `mesh`. Returns the number of steps done."""
-    vertices, triangles = torch.from_numpy(mesh.vertices), torch.from_numpy(mesh.triangles).long()
+    device = field.distance.device
+    vertices, triangles = torch.from_numpy(mesh.vertices).to(device), torch.from_numpy(mesh.triangles).long().to(device)
     rate = settings.learning_rate
     optimizer = GuardedAdam(
         [
@@ -40,12 +41,11 @@ def run_paint(
     )
 
     def as_it_is() -> Mesh:
-        with torch.no_grad():
-            return Mesh(mesh.vertices, mesh.triangles, field.color(vertices).numpy())
+        return Mesh(mesh.vertices, mesh.triangles, field.colors_at(mesh.vertices))
 
     for step in range(settings.steps):
         views = sampler.sample(settings.picture)
-        pictures = render_surface(vertices, triangles, field, views)
+        pictures = render_surface(vertices, triangles, field, views.to(device))
         optimizer.step(distillation.picture_loss(pictures, views, step / settings.steps))
         if monitor.after_step(STAGE, step + 1, settings.steps, as_it_is):
             return step + 1

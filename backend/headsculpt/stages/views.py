@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from headsculpt.device import sent
 from headsculpt.packs.spec import CameraRange, PackSpec
 from headsculpt.render.camera import Camera
 
@@ -46,6 +47,13 @@ class Views:
     light: Tensor
     ambient: Tensor
     background: Tensor
+
+    def to(self, device: torch.device) -> Views:
+        """The same views on another device, to render them there."""
+        names = ("azimuth", "elevation", "light", "ambient", "background")
+        return replace(
+            self, camera=self.camera.to(device), **{name: sent(getattr(self, name), device) for name in names}
+        )
 
 
 class ViewSampler:
