@@ -78,6 +78,19 @@ def test_a_blob_grows_as_much_as_the_network_says() -> None:
     torch.testing.assert_close(density, torch.full_like(density, 5.0), rtol=0.1, atol=0)
 
 
+def test_a_blob_that_has_grown_far_is_not_hollow() -> None:
+    """Far from any surface it is what the network says, not what the untrained blob was."""
+    blob = field(replace(BLOB, density_gain=1.0))
+    with torch.no_grad():
+        last_layer(blob).bias[3] = 5.0  # .25 further out: a ball of twice the radius
+    mesh = extract_surface(blob, OccupancyGrid(blob, OccupancySettings(resolution=32)), 72)
+    assert np.linalg.norm(mesh.vertices, axis=1) == pytest.approx(0.5, abs=0.01)
+    with torch.no_grad():
+        last_layer(blob).bias[3] = -2.5  # all but the middle is gone
+    mesh = extract_surface(blob, OccupancyGrid(blob, OccupancySettings(resolution=32)), 72)
+    assert np.linalg.norm(mesh.vertices, axis=1) == pytest.approx(0.125, abs=0.01)
+
+
 def test_the_sketch_is_latent_nerfs() -> None:
     """By hand, one sample: in and out clamped to .99 and .01, δ = .2, and nothing is asked at the surface itself."""
     for density, distance, sigma in ((3.0, 0.1, 0.125), (3.0, -0.1, 0.125), (40.0, -0.02, 0.3), (0.0, 0.2, 0.1)):

@@ -31,38 +31,39 @@ _NEAR = 2.0
 @torch.no_grad()
 def extract_surface(field: RadianceField, occupancy: OccupancyGrid, resolution: int) -> Mesh:
     """The surface on a grid of `resolution` cells along a side, with colours at the vertices; head space."""
-    level = _level_grid(field, resolution, _near_surface(field, occupancy, resolution))
+    level = _level_grid(field, resolution, *_known_before(field, occupancy, resolution)).cpu()
     grid = TetrahedralGrid.band(level.numpy(), resolution)
     vertices, triangles = marching_tetrahedra(grid.vertices, sample_grid(level, grid.vertices), grid)
-    colors = torch.cat([field.color(part) for part in vertices.split(_CHUNK)])
+    colors = torch.cat([field.color(part.to(field.distance.device)).cpu() for part in vertices.split(_CHUNK)])
     return Mesh(vertices.numpy(), triangles.numpy().astype(np.int32), colors.numpy())
 
 
-def _near_surface(field: RadianceField, occupancy: OccupancyGrid, resolution: int) -> Tensor:
-    """bool [(resolution + 1)³]: the nodes of the fine grid that can be near the surface."""
-    sampled = occupancy.sampled(_nodes(min(resolution, _COARSE)))
+def _known_before(field: RadianceField, occupancy: OccupancyGrid, resolution: int) -> tuple[Tensor, Tensor]:
+    """Of the fine grid's nodes [(resolution + 1)³]: which can be near the surface, bool; the level, roughly."""
+    coarse, device = min(resolution, _COARSE), field.distance.device
+    nodes = _nodes(coarse, device)
+    sampled, distance = occupancy.sampled(nodes), sample_grid(field.distance, nodes)
     if resolution <= _COARSE:
-        return sampled
-    rough = _level_grid(field, _COARSE, sampled)
+        return sampled, distance
+    rough = _level_grid(field, coarse, sampled, distance)
     # a node's level only tells the distance up to one cell: whatever has a change of sign near it is kept
-    near = torch.nn.functional.max_pool3d(
-        (rough.abs() < _NEAR * 2 * FIELD_BOUND / _COARSE)[None, None].float(), 3, 1, 1
-    )
-    return sample_grid(near[0, 0], _nodes(resolution)) > 0
+    near = torch.nn.functional.max_pool3d((rough.abs() < _NEAR * 2 * FIELD_BOUND / coarse)[None, None].float(), 3, 1, 1)
+    found = sample_grid(torch.stack([near[0, 0], rough]), _nodes(resolution, device))
+    return found[:, 0] > 0, found[:, 1]
 
 
-def _level_grid(field: RadianceField, resolution: int, asked: Tensor) -> Tensor:
+def _level_grid(field: RadianceField, resolution: int, asked: Tensor, elsewhere: Tensor) -> Tensor:
     """A distance-like function [resolution + 1]³ at the grid's nodes, zero on the surface and negative inside.
 
-    asked: bool, nodes at which the field is asked; elsewhere it is what the chosen head says.
+    asked: bool, nodes at which the field is asked; elsewhere: the level at the others.
     """
     cell = 2 * FIELD_BOUND / resolution
-    nodes = _nodes(resolution)
+    nodes = _nodes(resolution, field.distance.device)
     distance = sample_grid(field.distance, nodes)
     index = asked.nonzero()[:, 0]
     change = torch.cat([field.density_change(nodes[part]) for part in index.split(_CHUNK)])
-    moved = torch.zeros_like(distance)
-    moved[index] = _moved_surface(change, field.settings) - _moved_surface(torch.zeros(1), field.settings)
+    moved = distance - elsewhere
+    moved[index] = _moved_surface(change, field.settings) - _moved_surface(change.new_zeros(1), field.settings)
     moved = moved.clamp(distance - _CLIP * cell, distance + _CLIP * cell).view(1, 1, *(resolution + 1,) * 3)
     # What has grown ends within a cell, so it is averaged over neighbours or it would be made of blocks. The chosen
     # head's own distance is not: its lids and lips stay as they are.
@@ -70,9 +71,9 @@ def _level_grid(field: RadianceField, resolution: int, asked: Tensor) -> Tensor:
     return distance.view(moved.shape[2:]) - torch.nn.functional.avg_pool3d(padded, 3, stride=1)[0, 0]
 
 
-def _nodes(resolution: int) -> Tensor:
+def _nodes(resolution: int, device: torch.device) -> Tensor:
     """The places [(resolution + 1)³, 3] of a grid's nodes."""
-    axis = torch.linspace(-FIELD_BOUND, FIELD_BOUND, resolution + 1)
+    axis = torch.linspace(-FIELD_BOUND, FIELD_BOUND, resolution + 1, device=device)
     return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).view(-1, 3)
 
 
