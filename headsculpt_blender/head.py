@@ -9,11 +9,13 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from . import landmarks
 from .backend.headsculpt.errors import UserError
 from .backend.headsculpt.head.builtin import load_builtin
 from .backend.headsculpt.head.model import Head, HeadModel
 from .backend.headsculpt.jobs.request import HeadShape
 from .scene import linear, new_material, principled, select_only, to_y_up, to_z_up
+from .surface import evaluated_surface, standing
 
 IDENTITY = "Identity "
 """What the names of the identity keys begin with; their number in the model, from 1, follows."""
@@ -137,39 +139,27 @@ def reset(keys: list[bpy.types.ShapeKey]) -> None:
 
 
 def chosen_head(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> HeadShape:
-    """The object as it stands, with its shape keys, bones and modifiers, in its own coordinates turned y-up.
+    """The object as it stands, with its shape keys, bones and modifiers, turned y-up.
 
-    Any mesh will do; one that has not the built-in head's vertices and faces brings its triangles along. Raises
-    UserError for what is no mesh or has no surface.
+    Its coordinates are those of `scene.target_of`: the object's own, but stretched where its scale, or its parents',
+    stretches it, so that the head has the proportions that are seen. Any mesh will do; one that has not the built-in
+    head's vertices and faces brings its triangles along, and its landmarks where they are known. Raises UserError for
+    what is no mesh or has no surface.
     """
     if obj.type != "MESH":
         raise UserError(f"“{obj.name}” is not a mesh.", "Choose a mesh object, or none for the built-in head.")
-    if abs(obj.matrix_world.determinant()) < 1e-12:
-        raise UserError(f"“{obj.name}” is scaled to nothing.", "Give it a scale other than zero.")
-    vertices, triangles = evaluated_surface(obj, depsgraph)
+    _, stretch = standing(obj, depsgraph)
+    surface = evaluated_surface(obj, depsgraph)
+    vertices = to_y_up((surface.vertices @ stretch.T).astype(np.float32))
+    if is_builtin(surface.topology):
+        shape = HeadShape(obj.name, vertices)
+        Head.from_vertices(load_builtin(), shape.vertices)
+        return shape
+    known = landmarks.current(obj, surface.topology)
+    return HeadShape(obj.name, vertices, surface.triangles, landmarks.on_triangles(known, surface) if known else None)
+
+
+def is_builtin(topology: str) -> bool:
+    """Whether a mesh has the built-in head's vertices, by its topology: their landmarks are known."""
     model = load_builtin()
-    if (len(vertices), len(triangles)) != (len(model.vertices), len(model.triangles)):
-        return HeadShape(obj.name, to_y_up(vertices), triangles)
-    shape = HeadShape(obj.name, to_y_up(vertices))
-    Head.from_vertices(model, shape.vertices)
-    return shape
-
-
-def evaluated_surface(
-    obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Vertices [V, 3] in the object's coordinates, and triangles [T, 3]."""
-    if obj.mode == "EDIT":
-        obj.update_from_editmode()
-        depsgraph.update()
-    evaluated = obj.evaluated_get(depsgraph)
-    mesh = evaluated.to_mesh()
-    try:
-        vertices = np.empty(len(mesh.vertices) * 3, np.float32)
-        mesh.vertices.foreach_get("co", vertices)
-        mesh.calc_loop_triangles()
-        triangles = np.empty(len(mesh.loop_triangles) * 3, np.int32)
-        mesh.loop_triangles.foreach_get("vertices", triangles)
-    finally:
-        evaluated.to_mesh_clear()
-    return vertices.reshape(-1, 3), triangles.reshape(-1, 3)
+    return topology.split()[:2] == [str(len(model.vertices)), str(len(model.triangles))]

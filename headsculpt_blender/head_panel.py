@@ -7,8 +7,8 @@ import re
 
 import bpy
 
-from . import head_operators, panel
-from .head import expression_keys, identity_keys
+from . import head_operators, landmark_operators, landmarks, panel
+from .head import expression_keys, identity_keys, is_builtin
 from .preferences import preferences
 
 FIRST_SLIDERS = 6
@@ -24,6 +24,10 @@ GROUPS = {
 """What Apple's names of the expressions begin with, and what it is called here."""
 LABEL_SHARE = 0.42
 HIDDEN = "This head is hidden. Its eye in the Outliner shows it."
+EDITING = "Landmarks are hidden in edit mode."
+UNKNOWN = "Generate finds the face of this mesh by itself. Find it beforehand to check and correct it."
+STALE = "The mesh has other faces than when its landmarks were found, so they no longer count."
+DRAG = "Drag a dot in the 3D view that is not where it belongs."
 
 Keys = list[bpy.types.ShapeKey]
 
@@ -39,10 +43,16 @@ class HEADSCULPT_PT_head(bpy.types.Panel):
         layout = self.layout
         head = context.scene.headsculpt.head
         identities, expressions = identity_keys(head), expression_keys(head)
-        if not identities and not expressions:
+        topology = landmarks.seen_topology(head, context.evaluated_depsgraph_get()) if head else ""
+        stranger = topology and not is_builtin(topology)
+        if head and head.mode == "EDIT":
+            panel.draw_text(layout, EDITING, panel.text_width(context), icon="INFO")
+        elif not (stranger or identities or expressions):
             draw_add(layout)
         elif head.hide_get():
             panel.draw_text(layout, HIDDEN, panel.text_width(context), icon="HIDE_ON")
+        if stranger:
+            draw_landmarks(layout, context, topology)
         if identities:
             layout.operator(head_operators.HEADSCULPT_OT_random_head.bl_idname, icon="FILE_REFRESH")
             draw_identity(layout, identities)
@@ -55,6 +65,42 @@ def draw_add(layout: bpy.types.UILayout) -> None:
     layout.operator(add, icon="ADD")
     if preferences().flame_file:
         layout.operator(add, text="Add FLAME Head", icon="ADD").model = "FLAME"
+
+
+def draw_landmarks(layout: bpy.types.UILayout, context: bpy.types.Context, topology: str) -> None:
+    """What is known of where the face of a mesh is, which is not the built-in head's and has this topology."""
+    settings, width = context.scene.headsculpt, panel.text_width(context)
+    find = landmark_operators.HEADSCULPT_OT_find_landmarks.bl_idname
+    there, found = landmarks.stored(settings.head), landmarks.current(settings.head, topology)
+    column = layout.column()
+    if not found:
+        column.operator(find, icon="VIEWZOOM")
+        if there:
+            panel.draw_text(column, STALE, width, icon="ERROR")
+            column.operator(landmark_operators.HEADSCULPT_OT_forget_landmarks.bl_idname, icon="X")
+        else:
+            panel.draw_text(column, UNKNOWN, width, icon="INFO")
+        return
+    panel.draw_text(column, fit(found), width, icon="ERROR" if found.doubt else "CHECKMARK")
+    if found.doubt:
+        panel.draw_text(column, found.doubt, width)
+    column.prop(settings, "show_landmarks")
+    by_hand = int(found.fixed.sum())
+    if by_hand:
+        panel.draw_text(column, set_by_hand(by_hand), width, icon="VIEW_PAN")
+    elif settings.show_landmarks:
+        panel.draw_text(column, DRAG, width, icon="VIEW_PAN")
+    row = column.row(align=True)
+    row.operator(find, text="Refit", icon="FILE_REFRESH").refit = True
+    row.operator(landmark_operators.HEADSCULPT_OT_forget_landmarks.bl_idname, icon="X")
+
+
+def fit(found: landmarks.Landmarks) -> str:
+    return f"The fit is within {100 * found.fit_error:.1f} % of the head's height."
+
+
+def set_by_hand(count: int) -> str:
+    return f"{count} landmark{'s' if count > 1 else ''} set by hand. Refit lets the others follow."
 
 
 def draw_identity(layout: bpy.types.UILayout, keys: Keys) -> None:

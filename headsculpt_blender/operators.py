@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import bpy
 
-from . import flame, models, pump, scene
+from . import flame, landmark_view, landmarks, models, pump, scene
 from .backend.headsculpt.errors import UserError
 from .backend.headsculpt.jobs.flame_request import FlameRequest
-from .backend.headsculpt.jobs.request import MAX_SEED, GenerateRequest
+from .backend.headsculpt.jobs.request import MAX_SEED, GenerateRequest, RegisterRequest
 from .backend.headsculpt.protocol import ProtocolError
 from .head import chosen_head
 from .preferences import preferences
@@ -59,7 +59,7 @@ class HEADSCULPT_OT_generate(bpy.types.Operator):
     def read(self, context: bpy.types.Context) -> tuple[GenerateRequest, Target]:
         """The request and its place in the scene. Raises UserError for anything that the user can have got wrong."""
         settings = context.scene.headsculpt
-        head = self.chosen(context)
+        head = chosen(self, context)
         options = preferences()
         request = GenerateRequest(
             prompt=self.setting(settings, "prompt"),
@@ -75,13 +75,15 @@ class HEADSCULPT_OT_generate(bpy.types.Operator):
     def setting(self, settings: bpy.types.PropertyGroup, name: str) -> Any:
         return getattr(self if self.properties.is_property_set(name) else settings, name)
 
-    def chosen(self, context: bpy.types.Context) -> bpy.types.Object | None:
-        """The object to start from. Raises UserError when it is not in the scene: a deleted one stays in its field."""
-        head = context.scene.headsculpt.head
-        name = self.head if self.properties.is_property_set("head") else head.name if head else ""
-        if name and name not in context.scene.objects:
-            raise UserError(f"There is no object “{name}” in the scene.", "Choose another head shape, or none.")
-        return context.scene.objects[name] if name else None
+
+def chosen(operator: bpy.types.Operator, context: bpy.types.Context) -> bpy.types.Object | None:
+    """The object to start from: the one that the operator's `head` names, else the panel's. Raises UserError when it is
+    not in the scene: a deleted one stays in its field."""
+    head = context.scene.headsculpt.head
+    name = operator.head if operator.properties.is_property_set("head") else head.name if head else ""
+    if name and name not in context.scene.objects:
+        raise UserError(f"There is no object “{name}” in the scene.", "Choose another head shape, or none.")
+    return context.scene.objects[name] if name else None
 
 
 class HEADSCULPT_OT_place_result(bpy.types.Operator):
@@ -102,6 +104,9 @@ class HEADSCULPT_OT_place_result(bpy.types.Operator):
         try:
             if isinstance(session.job.request, FlameRequest):
                 flame.place_head(session.job, session.result, context)
+            elif isinstance(session.job.request, RegisterRequest):
+                landmarks.take_result(session.job, session.result)
+                landmark_view.redraw(context)
             else:
                 scene.place_result(session.job, session.result, context)
         except ProtocolError as error:

@@ -34,6 +34,11 @@ class HeadSculptSettings(bpy.types.PropertyGroup):
         type=bpy.types.Object,
         poll=is_mesh,
     )
+    show_landmarks: bpy.props.BoolProperty(
+        name="Show Landmarks",
+        description="Draw the landmarks that were found on the head shape over it, with handles to drag",
+        default=True,
+    )
     preset: bpy.props.EnumProperty(name="Preset", description="How much work goes into the head", items=PRESETS)
     seed: bpy.props.IntProperty(
         name="Seed", description="Another number gives another head; the same number the same", min=0, max=MAX_SEED

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from .backend.headsculpt.protocol import Array, Frame, ProtocolError
 from .session import Job, Target
+from .surface import standing
 
 PREVIEW_MARK = "headsculpt_preview"
 """Custom property of a preview object: the key of the job that it belongs to."""
 PREVIEW_MATERIAL = "HeadSculpt preview"
 COLOR = "Color"
 NAME_LENGTH = 40
+MIRROR = Matrix.Diagonal((-1, 1, 1, 1))
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -42,17 +44,20 @@ def as_numpy(array: Array) -> NDArray[Any]:
     return np.frombuffer(array.data, np.dtype(array.dtype).newbyteorder("<")).reshape(array.shape)
 
 
-def read_arrays(frame: Frame, shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> Arrays:
-    """A frame's arrays, checked: Blender crashes on a mesh whose indices lead nowhere.
-
-    shapes: type and trailing dimensions by name. Raises ProtocolError for anything else.
-    """
+def checked_arrays(frame: Frame, shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> Arrays:
+    """A frame's arrays by name. shapes: type and trailing dimensions. Raises ProtocolError for anything else."""
     arrays = {}
     for name, (dtype, trailing) in shapes.items():
         array = frame.arrays.get(name)
         if array is None or array.dtype != dtype or array.shape[1:] != trailing or not array.shape:
             raise ProtocolError(f"a {frame.type} came without valid {name}")
         arrays[name] = as_numpy(array)
+    return arrays
+
+
+def read_arrays(frame: Frame, shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> Arrays:
+    """As `checked_arrays`, for a mesh: Blender crashes on one whose indices lead nowhere."""
+    arrays = checked_arrays(frame, shapes)
     vertices, triangles = arrays["vertices"], arrays["triangles"]
     if not len(triangles) or triangles.min() < 0 or triangles.max() >= len(vertices):
         raise ProtocolError(f"a {frame.type} came with triangles that lead nowhere")
@@ -66,8 +71,11 @@ def read_arrays(frame: Frame, shapes: Mapping[str, tuple[str, tuple[int, ...]]])
 
 def target_of(head: bpy.types.Object | None, context: bpy.types.Context) -> Target:
     """Where the result will stand: where the chosen head stands now, or at the 3D cursor."""
-    matrix = head.matrix_world if head else Matrix.Translation(context.scene.cursor.location)
-    return Target(context.scene.name, head.name if head else "", tuple(tuple(row) for row in matrix))
+    if head:
+        matrix, _ = standing(head, context.evaluated_depsgraph_get())
+    else:
+        matrix = Matrix.Translation(context.scene.cursor.location)
+    return Target(context.scene.name, head.name if head else "", tuple(tuple(map(float, row)) for row in matrix))
 
 
 def show_preview(job: Job, frame: Frame) -> None:
@@ -190,16 +198,14 @@ def fill_mesh(mesh: bpy.types.Mesh, vertices: NDArray[np.float32], triangles: ND
 
 
 def stand_at(obj: bpy.types.Object, target: Target) -> None:
-    """Gives an object the target's place in the world.
-
-    A shear (a rotated child of an unevenly scaled parent) can not be held by an object's location, rotation and scale;
-    what they leave over goes into the vertices.
-    """
+    """Gives an object the target's place in the world. Where that is mirrored the mesh itself becomes its mirror image:
+    an object with a negative scale turns inside out at the next program."""
     matrix = Matrix(target.matrix)
+    if matrix.determinant() < 0:
+        obj.data.transform(MIRROR)
+        obj.data.flip_normals()
+        matrix = matrix @ MIRROR
     obj.matrix_world = matrix
-    rest = obj.matrix_basis.inverted() @ matrix
-    if any(abs(rest[i][j] - (i == j)) > 1e-5 for i in range(3) for j in range(3)):
-        obj.data.transform(rest)
 
 
 def textured_material(name: str, base_color: bytes, normal_map: bytes) -> bpy.types.Material:

@@ -12,11 +12,11 @@ from enum import Enum, auto
 from .backend.headsculpt.errors import UserError
 from .backend.headsculpt.jobs.flame_request import FlameRequest
 from .backend.headsculpt.jobs.packs import PackRequest
-from .backend.headsculpt.jobs.request import GenerateRequest
+from .backend.headsculpt.jobs.request import GenerateRequest, RegisterRequest
 from .backend.headsculpt.protocol import Array, Frame, ProtocolError
 from .link import Link, LinkError
 
-Request = GenerateRequest | FlameRequest | PackRequest
+Request = GenerateRequest | RegisterRequest | FlameRequest | PackRequest
 
 CANCEL_SECONDS = 10.0
 """A step takes seconds at most; a worker that has not listened by then is ended."""
@@ -49,6 +49,14 @@ class Card:
         return "\n".join([f"{self.message} {self.advice}".strip(), *self.log.splitlines()[-10:]])
 
 
+def busy_with(job: Job | None) -> str:
+    if job and isinstance(job.request, RegisterRequest):
+        return "Landmarks are being found"
+    if job and job.target is None:
+        return "A model is being fetched or checked"
+    return "A head is being made"
+
+
 def broken(error: ProtocolError) -> Card:
     """What to say about a frame that is well made but not what it should be."""
     return Card(f"The worker sent something that is no head: {error}.", "Please report this.")
@@ -62,7 +70,9 @@ class Target:
     head: str
     """Name of the chosen object, empty for the built-in head."""
     matrix: tuple[tuple[float, ...], ...]
-    """4 × 4, the chosen head's coordinates to the world's."""
+    """4 × 4, the coordinates that the head was sent in to the world's: a similarity, perhaps with a mirror image."""
+    topology: str = ""
+    """Of the mesh that was sent, where the result is kept on it."""
 
 
 @dataclass
@@ -136,12 +146,7 @@ class Session:
     def start(self, request: Request, target: Target | None, command: str, environment: Mapping[str, str]) -> Job:
         """Sends a job to the worker. Raises UserError when one is going on or there is no worker."""
         if self.busy:
-            what = (
-                "A model is being fetched or checked"
-                if self.job and self.job.target is None
-                else "A head is being made"
-            )
-            raise UserError(f"{what} already.", "Wait for it or cancel it.")
+            raise UserError(f"{busy_with(self.job)} already.", "Wait for it or cancel it.")
         self.notices = []
         self.card = None
         link = self.connect(command, environment)

@@ -3,6 +3,8 @@
 
 It grows a sphere, or returns the chosen head as it came. Words in the prompt make it do what a real one does on a bad
 day: print (a library's chatter), slow, deaf (hears no cancel), die, bug, refuse, notice, lie (indices out of range).
+The landmarks that it finds are the first corners of as many triangles; words in the mesh's name make it slow, refuse,
+doubt, lie, or do it in earnest (real).
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ import numpy as np
 
 from headsculpt.errors import UserError
 from headsculpt.head.builtin import load_builtin
-from headsculpt.jobs.events import Event, GenerateResult, JobControl, Notice, Preview, Progress
-from headsculpt.jobs.request import GenerateRequest
+from headsculpt.head.landmarks import COUNT, MeshPoints
+from headsculpt.head.space import HeadSpace
+from headsculpt.jobs.events import Event, GenerateResult, JobControl, Notice, Preview, Progress, RegisterResult
+from headsculpt.jobs.kinds import KINDS
+from headsculpt.jobs.request import GenerateRequest, RegisterRequest
 from headsculpt.mesh import Mesh, TexturedMesh
 from headsculpt.worker import main
 
@@ -103,5 +108,27 @@ def finished(vertices: np.ndarray, triangles: np.ndarray, report: dict[str, obje
     )
 
 
+def register(request: RegisterRequest, emit: Callable[[Event], None], control: JobControl) -> RegisterResult:
+    """Row k of the mesh's triangles takes landmark k at its first corner, at its second where some were set by hand."""
+    words = set(request.head.name.split())
+    if "real" in words:
+        return KINDS["register"].run(request, emit, control)
+    if "refuse" in words:
+        raise UserError("This mesh does not look like a head.", "Choose another one.")
+    for step in range(1, STEPS + 1):
+        time.sleep(0.2 if "slow" in words else 0.005)
+        control.check()
+        emit(Progress("Finding the face", step, STEPS))
+    rows = np.arange(COUNT, dtype=np.int32) % len(request.head.triangles)
+    weights = np.zeros((COUNT, 3), np.float32)
+    weights[:, 1 if len(request.fixed) else 0] = 1
+    rows[request.fixed], weights[request.fixed] = request.places.triangles, request.places.barycentric
+    if "lie" in words:
+        rows += len(request.head.triangles)
+    doubt = "The left and the right half differ much." if "doubt" in words else ""
+    space = HeadSpace(1.0, np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
+    return RegisterResult(MeshPoints(rows, weights), space, 0.012, doubt, 0.1)
+
+
 if __name__ == "__main__":
-    main({"generate": job}, lambda: "a stand-in")
+    main({"generate": job, "register": register}, lambda: "a stand-in")
