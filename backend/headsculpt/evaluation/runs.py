@@ -20,7 +20,8 @@ from headsculpt.finish.export import export_head
 from headsculpt.finish.files import check_writable
 from headsculpt.finish.gltf import read_glb
 from headsculpt.jobs.events import Event, GenerateResult, JobControl, Notice
-from headsculpt.jobs.generate import POCKET, chosen_head, run_generate
+from headsculpt.jobs.generate import POCKET, run_generate
+from headsculpt.jobs.heads import chosen_head
 from headsculpt.jobs.request import GenerateRequest
 from headsculpt.mesh import TexturedMesh
 from headsculpt.packs.pack import Pack, load_pack
@@ -72,7 +73,7 @@ def make(
 
 def examine(example: Example, request: GenerateRequest, folder: Path, report: dict[str, Any]) -> Outcome:
     """Judges the exported file itself, by what the example's prompt asks for."""
-    head = chosen_head(request)
+    head = chosen_head(request.head)
     wanted = asked(example.prompt, synonyms(request))
     return Outcome(example, folder, report, judge_head(exported(request, folder), head, wanted, judge_if_there()))
 
@@ -80,7 +81,7 @@ def examine(example: Example, request: GenerateRequest, folder: Path, report: di
 def exported(request: GenerateRequest, folder: Path) -> TexturedMesh:
     """The head in a folder, in head space."""
     mesh = read_glb(folder / "head.glb")
-    return replace(mesh, vertices=chosen_head(request).space.to_head(mesh.vertices))
+    return replace(mesh, vertices=chosen_head(request.head).space.to_head(mesh.vertices))
 
 
 def synonyms(request: GenerateRequest) -> Mapping[str, str]:

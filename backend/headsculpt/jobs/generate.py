@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from headsculpt import device
 from headsculpt.finish.clean import clean
 from headsculpt.finish.finish import cleaned, reduced, textured
 from headsculpt.finish.report import versions
 from headsculpt.guidance.prompts import CheckedPrompt, ViewPrompts, check_prompt
 from headsculpt.guidance.score import ScoreSettings
-from headsculpt.head.builtin import load_builtin
 from headsculpt.head.model import Head
 from headsculpt.head.smoothing import LEVELS, smooth, smooth_surface
 from headsculpt.jobs.events import Event, GenerateResult, JobControl
+from headsculpt.jobs.heads import chosen_head
 from headsculpt.jobs.monitor import JobMonitor
 from headsculpt.jobs.request import GenerateRequest
 from headsculpt.mesh import Mesh
@@ -44,18 +44,18 @@ POCKET = Path(__file__).parents[1] / "packs" / "pocket"
 def run_generate(
     request: GenerateRequest, emit: Callable[[Event], None], control: JobControl, pack: Pack | None = None
 ) -> GenerateResult:
-    """The whole way from words to a head. The same request gives the same arrays on one machine.
+    """The whole way from words to a head. The same request gives the same arrays on one machine's processor.
 
     emit: hears how far it is; control: how other threads end it; pack: a loaded one, instead of the request's.
     Raises UserError for what the user can mend and errors.Cancelled.
     """
     torch.set_num_threads(request.threads or default_threads())
     preset = PRESETS[request.preset]
-    head = chosen_head(request)
+    head = chosen_head(request.head, emit, control)
     steps = {coarse.STAGE: preset.coarse.steps, fine.STAGE: preset.fine.steps, paint.STAGE: preset.paint.steps}
     monitor = JobMonitor(head.space, steps, request.preview_seconds, emit, control)
     with monitor.part("Getting ready"):
-        pack = pack or load_pack(request.pack or POCKET, base=request.base, lora=request.lora)
+        pack = pack or loaded(request, monitor)
         prompt = check_prompt(pack, request.prompt)
         preset, changes = fitted(PRESETS[request.preset], pack)
         for text in prompt.notices + changes:
@@ -66,13 +66,13 @@ def run_generate(
             signed_distance_grid(*smooth_surface(head), preset.coarse.prior_resolution),
             studio.torch_random,
             coarse.latent_colors(pack, studio.torch_random) if preset.coarse.latent else None,
-        )
+        ).to(pack.device)
         occupancy = OccupancyGrid(field, preset.coarse.occupancy)
     with monitor.part(coarse.STAGE):
         done = {"coarse": grow(field, occupancy, studio, preset, monitor)}
         surface = clean(extract_surface(field, occupancy, preset.coarse.extraction_resolution))
     with monitor.part(fine.STAGE):
-        tetrahedra = fine.TetrahedralSurface(surface, preset.fine.resolution, preset.fine.smoothing)
+        tetrahedra = fine.TetrahedralSurface(surface, preset.fine.resolution, preset.fine.smoothing, pack.device)
         done["fine"] = 0 if control.stop_requested else refine(tetrahedra, field, studio, preset, monitor)
     with monitor.part("Restoring details"):
         pieces = solid_pieces(head) if preset.finish.detail else []
@@ -81,10 +81,22 @@ def run_generate(
     with monitor.part(paint.STAGE):
         done["paint"] = 0 if control.stop_requested else color(mesh, field, studio, preset, monitor)
     with monitor.part("Making textures"):
-        result = textured(mesh, detail, color_lookup(field), preset.finish.texture)
+        result = textured(mesh, detail, field.colors_at, preset.finish.texture)
         control.check()
     report = describe(request, preset, pack, prompt, monitor.notices, done, monitor.seconds)
     return GenerateResult(replace(result, vertices=head.space.from_head(result.vertices)), report)
+
+
+def loaded(request: GenerateRequest, monitor: JobMonitor) -> Pack:
+    """The request's pack on the request's device; the user is told when that is not the card that is there."""
+    folder = request.pack or POCKET
+    weights = [path for path in (folder, request.base) if path is not None]
+    choice = device.choose(request.device, *weights, *(path for path, _ in request.lora))
+    if choice.reason:
+        monitor.notice(choice.reason)
+    pack = load_pack(folder, choice.device, choice.dtype, request.base, request.lora)
+    pack.spare_card(choice.saving)
+    return pack
 
 
 class Studio:
@@ -148,28 +160,12 @@ def fitted(preset: Preset, pack: Pack) -> tuple[Preset, list[str]]:
     return replace(preset, coarse=replace(preset.coarse, warmup_steps=0)), [change]
 
 
-def chosen_head(request: GenerateRequest) -> Head:
-    """The request's head, or the built-in one, in head space."""
-    model = load_builtin()
-    return Head.from_vertices(model, model.vertices if request.head is None else request.head.vertices)
-
-
 def solid_pieces(head: Head) -> list[Mesh]:
     """What is seen of a head from outside, smooth, as closed pieces: without the sockets behind its eyeballs, which
     are capped at the lids."""
     vertices, triangles = head.surface()
     sockets = head.masks["eye_sockets"] > 0.5
     return closed_pieces(*smooth(vertices, triangles[~sockets[triangles].any(axis=1)], LEVELS))
-
-
-def color_lookup(field: RadianceField) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """The field's colours [N, 3] at points [N, 3], in arrays."""
-
-    @torch.no_grad()
-    def color_at(points: NDArray[np.float32]) -> NDArray[np.float32]:
-        return field.color(torch.from_numpy(points)).numpy()
-
-    return color_at
 
 
 def describe(
@@ -192,7 +188,8 @@ def describe(
         "pack": pack.spec.name,
         "base": None if request.base is None else request.base.name,
         "lora": {path.name: weight for path, weight in request.lora},
-        "device": str(pack.device),
+        "device": device.describe(pack.device),
+        "precision": str(pack.dtype).removeprefix("torch."),
         "head": "built-in" if request.head is None else request.head.name,
         "steps": done,
         "steps_planned": {"coarse": preset.coarse.steps, "fine": preset.fine.steps, "paint": preset.paint.steps},

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from headsculpt.jobs.events import Event, GenerateResult, JobControl
+from headsculpt.jobs.events import Event, GenerateResult, JobControl, RegisterResult
 from headsculpt.jobs.flame_request import FlameRequest
 from headsculpt.jobs.learn_view_request import LearnViewRequest
 from headsculpt.jobs.packs import PackRequest, run_packs
-from headsculpt.jobs.request import GenerateRequest
+from headsculpt.jobs.request import GenerateRequest, RegisterRequest, points_to_arrays
 
 if TYPE_CHECKING:
     from headsculpt.jobs.flame import FlameResult
@@ -64,6 +64,24 @@ def _generated(result: GenerateResult) -> tuple[dict[str, Any], Arrays]:
     return {"report": result.report}, arrays
 
 
+def _register(request: RegisterRequest, emit: Emit, control: JobControl) -> RegisterResult:
+    from headsculpt.jobs.register import run_register
+
+    return run_register(request, emit, control)
+
+
+def _registered(result: RegisterResult) -> tuple[dict[str, Any], Arrays]:
+    fields = {
+        "scale": result.space.scale,
+        "rotation": result.space.rotation.tolist(),
+        "translation": result.space.translation.tolist(),
+        "fit_error": result.fit_error,
+        "doubt": result.doubt,
+        "seconds": result.seconds,
+    }
+    return fields, points_to_arrays("landmark", result.landmarks)
+
+
 def _flame(request: FlameRequest, emit: Emit, control: JobControl) -> FlameResult:
     from headsculpt.jobs.flame import run_flame
 
@@ -96,6 +114,7 @@ def _png(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 KINDS: dict[str, JobKind[Any, Any]] = {
     GenerateRequest.KIND: JobKind(GenerateRequest.from_message, _generate, _generated),
+    RegisterRequest.KIND: JobKind(RegisterRequest.from_message, _register, _registered),
     FlameRequest.KIND: JobKind(FlameRequest.from_message, _flame, _flame_read),
     LearnViewRequest.KIND: JobKind(LearnViewRequest.from_message, _learn_view, _learned),
     PackRequest.KIND: JobKind(PackRequest.from_message, run_packs, lambda text: ({"text": text}, {})),

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The head that a request has chosen, as the stages want it: the built-in one, or whatever mesh there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from headsculpt.finish.clean import cut_below
+from headsculpt.head.builtin import load_builtin
+from headsculpt.head.model import Head, HeadModel
+from headsculpt.head.registration.register import Registration
+from headsculpt.head.registration.target import visible_surface
+from headsculpt.jobs.events import Event, JobControl, Notice
+from headsculpt.jobs.register import registered
+from headsculpt.jobs.request import HeadShape
+from headsculpt.mesh import Mesh
+from headsculpt.shape.repair import weld
+
+CHEST = -0.5
+"""Height, in head space, at which what hangs on a head is cut off; results are cut a little higher (finish.NECK)."""
+
+
+def chosen_head(
+    shape: HeadShape | None, emit: Callable[[Event], None] = lambda event: None, control: JobControl | None = None
+) -> Head:
+    """The head of a request, or the built-in one for None, in head space.
+
+    A mesh of its own that comes without landmarks is registered, and a notice says so. Raises UserError for what is no
+    head.
+    """
+    model = load_builtin()
+    if shape is None or shape.triangles is None:
+        return Head.from_vertices(model, model.vertices if shape is None else shape.vertices)
+    found = registered(shape, emit, control or JobControl())
+    if shape.landmarks is None:
+        text = f"The face of “{shape.name}” was found by itself, {100 * found.error:.1f} % of its height off the fit."
+        emit(Notice(f"{text} {found.doubt}".rstrip()))
+    landmarks = shape.landmarks or found.landmarks
+    return bust(model, shape, found, landmarks.on(shape.vertices, shape.triangles))
+
+
+def bust(model: HeadModel, shape: HeadShape, found: Registration, landmarks: NDArray[np.float32]) -> Head:
+    """What can be seen of a mesh from outside, down to the neck; landmarks [478, 3]: where they are on it."""
+    assert shape.triangles is not None
+    points, faces = visible_surface(found.space.to_head(shape.vertices), shape.triangles)
+    cut = cut_below(Mesh(points.astype(np.float32), faces.astype(np.int32)), CHEST)
+    points, faces = weld(cut.vertices, cut.triangles)
+    _, nearest = cKDTree(found.head).query(points)
+    masks = {name: mask[nearest] for name, mask in model.masks.items()}
+    for inner in ("teeth", "gums", "mouth_bag", "eye_sockets"):  # what can be seen is none of these
+        masks[inner] = np.zeros(len(points), np.float32)
+    return Head(points.astype(np.float32), faces.astype(np.int32), found.space.to_head(landmarks), masks, found.space)
