@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument(
         "--lora", type=_lora, nargs="+", default=(), metavar="FILE=WEIGHT", help="LoRA files for the base (weight 1)"
     )
+    generate.add_argument(
+        "--device", default="auto", help="auto (an NVIDIA card that has room, else the processor), cpu, cuda, cuda:1 …"
+    )
     _add_run_options(generate)
 
     showcase = commands.add_parser("showcase", help="make six heads from six sentences, with pictures and measures")
@@ -230,6 +233,7 @@ def _generate(options: argparse.Namespace) -> None:
         base=options.base,
         lora=tuple(options.lora),
         threads=options.threads,
+        device=options.device,
         preview_seconds=0,
     )
     check_writable(options.out)
@@ -357,6 +361,7 @@ def _packs(options: argparse.Namespace) -> None:
 
 
 def _sample(options: argparse.Namespace) -> None:
+    from headsculpt.device import choose
     from headsculpt.evaluation.samples import SampleOrder, run_sample
     from headsculpt.packs.pack import load_pack
 
@@ -370,8 +375,9 @@ def _sample(options: argparse.Namespace) -> None:
         landmarks=options.landmarks,
         compare_back=options.compare_back,
     )
-    progress = _ProgressLine()
-    path = run_sample(load_pack(_prepared(options)), order, options.out, progress)
+    progress, folder = _ProgressLine(), _prepared(options)
+    choice = choose("auto", folder)
+    path = run_sample(load_pack(folder, choice.device, choice.dtype), order, options.out, progress)
     progress.end()
     print(path)
 
@@ -467,9 +473,11 @@ def _planned(options: argparse.Namespace, plan: Plan, preset: str) -> GenerateRe
 
 def _warm_up(options: argparse.Namespace) -> None:
     from headsculpt import render, shape
+    from headsculpt.device import all_kinds
 
-    shape.warm_up()
-    render.warm_up()
+    for device in all_kinds():
+        shape.warm_up(device)
+        render.warm_up(device)
 
 
 class _ProgressLine:

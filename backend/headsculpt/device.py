@@ -73,6 +73,12 @@ def _size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
+def all_kinds() -> list[torch.device]:
+    """Of those here: the processor and, if it can be used, the first card."""
+    card = torch.device("cuda", 0)
+    return [torch.device("cpu")] + ([] if _missing(card) else [card])
+
+
 def describe(device: torch.device) -> str:
     """What users call it."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

@@ -153,6 +153,7 @@ class Worker:
             self._send(Frame("error", frame.job, _bug(error)))
         finally:
             del self._controls[frame.job]
+            _give_back()
 
     def _send(self, frame: Frame) -> None:
         if self._ended.is_set():
@@ -221,13 +222,21 @@ def _bug(error: Exception) -> dict[str, str]:
 
 def _warm_up() -> str:
     """Loads the libraries, the kernels and the built-in pack once. Returns the name of the device that jobs run on."""
-    import torch
-
     from headsculpt import render, shape
+    from headsculpt.device import all_kinds, choose, describe
     from headsculpt.jobs.generate import POCKET
     from headsculpt.packs.pack import load_pack
 
-    shape.warm_up()
-    render.warm_up()
+    for device in all_kinds():
+        shape.warm_up(device)
+        render.warm_up(device)
     load_pack(POCKET)
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return describe(choose("auto", POCKET).device)
+
+
+def _give_back() -> None:
+    """A job's models are gone by now; so is then the memory of the graphics card that they lay in."""
+    if "torch" in sys.modules:
+        from headsculpt.device import give_back
+
+        give_back()

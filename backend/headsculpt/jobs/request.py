@@ -6,6 +6,7 @@ The add-on uses this module too, from the copy in its zip, and therefore its imp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ MAX_SEED = 2**31 - 1
 """The largest seed that Blender's integer properties hold, so that every result can be made again there."""
 PREVIEW_SECONDS = 5.0
 MAX_LORA_WEIGHT = 4.0
+DEVICES = r"auto|cpu|cuda(:\d+)?"
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -117,7 +119,8 @@ class GenerateRequest:
     negative_prompt: str = ""
     """What it is not to be; empty for the pack's own."""
     seed: int = 0
-    """0 … MAX_SEED. The same seed and settings give the same arrays on one machine."""
+    """0 … MAX_SEED. The same seed and settings give the same arrays on one machine's processor. A graphics card adds
+    up in changing order, so there results differ a little."""
     preset: str = "preview"
     """One of PRESETS."""
     head: HeadShape | None = None
@@ -126,6 +129,8 @@ class GenerateRequest:
     """Folder of the model pack; None for the built-in pocket pack."""
     threads: int | None = None
     """CPU threads; None for all cores but one."""
+    device: str = "auto"
+    """Where it is computed: “auto” (an NVIDIA card that has room, else the processor), “cpu”, “cuda”, “cuda:1” …"""
     preview_seconds: float = PREVIEW_SECONDS
     """Seconds between two preview meshes; 0 for none."""
     base: Path | None = None
@@ -154,6 +159,8 @@ class GenerateRequest:
                     f"The weight {weight} of the LoRA {path.name} is out of range.",
                     f"Use a number from -{MAX_LORA_WEIGHT} to {MAX_LORA_WEIGHT}; 1 is how it was trained.",
                 )
+        if not re.fullmatch(DEVICES, self.device):
+            raise UserError(f"There is no device '{self.device}'.", "Use one of: auto, cpu, cuda, cuda:0, cuda:1 …")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"{self.threads} threads can not do any work.", "Use 1 or more, or leave it out.")
         if not 0 <= self.preview_seconds < float("inf"):
@@ -172,6 +179,7 @@ class GenerateRequest:
             "base": None if self.base is None else str(self.base),
             "lora": [[str(path), weight] for path, weight in self.lora],
             "threads": self.threads,
+            "device": self.device,
             "preview_seconds": self.preview_seconds,
             "head": None if self.head is None else self.head.name,
         }
@@ -192,6 +200,7 @@ class GenerateRequest:
             "base": (str, type(None)),
             "lora": (list,),
             "threads": (int, type(None)),
+            "device": (str,),
             "preview_seconds": (int, float),
             "head": (str, type(None)),
         }

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 
 class Codec(Protocol):
@@ -18,6 +20,8 @@ class Codec(Protocol):
 
     channels: int
     factor: int
+    one_by_one: bool
+    """Whether pictures are encoded one after the other, and again for their gradients, in less memory."""
 
     def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Latents, differentiable in `images`. Where the code of a picture is a distribution, a sample of it is
@@ -33,6 +37,8 @@ class LinearCodec:
     mean: [3·p·p], a patch flattened as (row, column, RGB); basis: [3·p·p, C], orthonormal columns; scale: [C].
     Encoding is one convolution, so that ∂z/∂image costs next to nothing.
     """
+
+    one_by_one = False  # there is nothing to gain
 
     def __init__(self, mean: Tensor, basis: Tensor, scale: Tensor, device: torch.device | str = "cpu") -> None:
         self.channels = basis.shape[1]
@@ -58,11 +64,41 @@ class LinearCodec:
         return (detail + self._mean_patch.repeat(1, *latents.shape[-2:])).clamp(0, 1)
 
 
+class _Shrink(torch.autograd.Function):
+    """What goes into half precision: brings its gradient back to the size that _Magnify has noted."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, size: list[Tensor]) -> Tensor:
+        ctx.size = size
+        return images.view_as(images)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] * ctx.size.pop(), None
+
+
+class _Magnify(torch.autograd.Function):
+    """What comes out of half precision: its gradient goes through there with 1 as its largest value, since small
+    numbers vanish there, and notes its size."""
+
+    @staticmethod
+    def forward(ctx: Any, latents: Tensor, size: list[Tensor]) -> Tensor:
+        ctx.size = size
+        return latents.view_as(latents)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        largest = gradients[0].abs().amax().clamp(min=torch.finfo(gradients[0].dtype).tiny)
+        ctx.size.append(largest)
+        return gradients[0] / largest, None
+
+
 class VaeCodec:
     """Stable Diffusion's AutoencoderKL; latents carry its scaling factor."""
 
     def __init__(self, autoencoder: AutoencoderKL) -> None:
         self._autoencoder = autoencoder
+        self.one_by_one = False
         config: Any = autoencoder.config
         self._scaling: float = config.scaling_factor
         self.channels = config.latent_channels
@@ -70,9 +106,22 @@ class VaeCodec:
 
     def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """See Codec."""
-        posterior = self._autoencoder.encode(2 * images.to(self._autoencoder.dtype) - 1).latent_dist
-        latents = posterior.mean if generator is None else posterior.sample(generator)
-        return latents.to(images.dtype) * self._scaling
+        if generator is not None:
+            return self._posterior(images).sample(generator).to(images.dtype) * self._scaling
+        half, size = self._autoencoder.dtype == torch.float16, list[Tensor]()
+        pictures = _Shrink.apply(images, size) if half else images
+        if self.one_by_one:
+            latents = torch.cat([checkpoint(self._mean, picture, use_reentrant=False) for picture in pictures.split(1)])
+        else:
+            latents = self._mean(pictures)
+        latents = latents.to(images.dtype) * self._scaling
+        return _Magnify.apply(latents, size) if half else latents
+
+    def _posterior(self, images: Tensor) -> DiagonalGaussianDistribution:
+        return self._autoencoder.encode(2 * images.to(self._autoencoder.dtype) - 1).latent_dist
+
+    def _mean(self, images: Tensor) -> Tensor:
+        return self._posterior(images).mean
 
     def decode(self, latents: Tensor) -> Tensor:
         """See Codec."""

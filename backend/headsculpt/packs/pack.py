@@ -102,7 +102,8 @@ class Pack:
             truncation=True,
             return_tensors="pt",
         )
-        return self.text_encoder(tokens.input_ids.to(self.device)).last_hidden_state.float()
+        hidden = self.text_encoder(tokens.input_ids.to(self.text_encoder.device)).last_hidden_state
+        return hidden.to(self.device, torch.float32)
 
     @property
     def _unknown_id(self) -> int | None:
@@ -114,6 +115,19 @@ class Pack:
         """Id and place in `text` of every token, without start and end."""
         found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return list(zip(found["input_ids"], found["offset_mapping"], strict=True))
+
+    # --- memory
+
+    def spare_card(self, saving: bool = False) -> None:
+        """Leaves on a graphics card what distillation needs in every step; text encoder and instruction net go to the
+        processor. saving: pictures go through the autoencoder one by one, in a fraction of the memory."""
+        self.codec.one_by_one = saving
+        if self.device.type == "cpu":
+            return
+        self.text_encoder.to("cpu", torch.float32)
+        for network in (self.instruction_net, self.instruction_encoder):
+            if network is not None:
+                network.to("cpu")
 
     # --- noise
 

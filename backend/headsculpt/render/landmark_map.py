@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from ..head import landmarks as face
@@ -51,7 +52,7 @@ def draw(pixels: NDArray[np.floating], size: int) -> NDArray[np.uint8]:
     for color, chains in LINES:
         for chain in chains:
             for start, end in pairwise(chain):
-                _line(image, points[start], points[end], radius, color)
+                line_kernel(image, points[start], points[end], radius, color)
     side = max(1, round(PUPIL_SIDE * size))
     for color, index in PUPILS:
         column, row = np.round(points[index] - side / 2).astype(int)
@@ -59,27 +60,32 @@ def draw(pixels: NDArray[np.floating], size: int) -> NDArray[np.uint8]:
     return image
 
 
-def _line(
-    image: NDArray[np.uint8], start: NDArray[np.float64], end: NDArray[np.float64], radius: float, color: Color
-) -> None:
+@njit(cache=True, error_model="numpy")
+def line_kernel(image, start, end, radius, color):  # type: ignore[no-untyped-def]
     """Colour the pixels whose centres are at most `radius` from the segment; from ½ on that leaves no gap."""
-    low = np.maximum(np.floor(np.minimum(start, end) - radius), 0).astype(int)
-    high = np.minimum(np.ceil(np.maximum(start, end) + radius), image.shape[1]).astype(int)
-    if (high <= low).any():
+    size = image.shape[0]
+    along_x, along_y = end[0] - start[0], end[1] - start[1]
+    square = max(along_x * along_x + along_y * along_y, 1e-12)
+    first = max(np.floor(min(start[0], end[0]) - radius), 0.0)
+    last = min(np.ceil(max(start[0], end[0]) + radius), float(size))
+    top = max(np.floor(min(start[1], end[1]) - radius), 0.0)
+    bottom = min(np.ceil(max(start[1], end[1]) + radius), float(size))
+    if not (first < last and top < bottom):
         return
-    x = np.arange(low[0], high[0]) + 0.5 - start[0]
-    y = (np.arange(low[1], high[1]) + 0.5 - start[1])[:, None]
-    along_x, along_y = end - start
-    t = np.clip((x * along_x + y * along_y) / max(along_x**2 + along_y**2, 1e-12), 0, 1)
-    near = (x - t * along_x) ** 2 + (y - t * along_y) ** 2 <= radius**2
-    image[low[1] : high[1], low[0] : high[0]][near] = color
+    for row in range(int(top), int(bottom)):
+        for column in range(int(first), int(last)):
+            x, y = column + 0.5 - start[0], row + 0.5 - start[1]
+            t = min(max((x * along_x + y * along_y) / square, 0.0), 1.0)
+            if (x - t * along_x) ** 2 + (y - t * along_y) ** 2 <= radius * radius:
+                for channel in range(3):
+                    image[row, column, channel] = color[channel]
 
 
 def landmark_maps(landmarks: Tensor, camera: Camera, device: torch.device | None = None) -> Tensor:
     """One map per view, float32 [B, 3, S, S] in [0, 1], on the device or, if it is None, on that of the landmarks.
 
-    landmarks: [478, 3], world, where they are drawn: on the processor, best; camera: B square views, S pixels a side. Nothing is culled: use it up to 90° from the
-    front. A face with points behind the camera gives an empty map.
+    landmarks: [478, 3], world; camera: B square views, S pixels a side, where the landmarks are; both best on the
+    processor, which draws. Nothing is culled: use it up to 90° from the front. A face with points behind the camera gives an empty map.
     """
     import torch
 

@@ -14,7 +14,7 @@ _FAR = wp.constant(wp.float64(1e30))
 
 
 @wp.func
-def border(origin: wp.float64, direction: wp.float64, cell: int, scale: wp.float64, bound: wp.float64):  # type: ignore[no-untyped-def]
+def border(origin: wp.float64, direction: wp.float64, cell: int, scale: wp.float64, bound: wp.float64):
     """t at which a ray leaves a cell along one axis."""
     if direction == wp.float64(0.0):
         return _FAR
@@ -25,19 +25,19 @@ def border(origin: wp.float64, direction: wp.float64, cell: int, scale: wp.float
 
 
 @wp.kernel
-def sample_rays_kernel(  # type: ignore[no-untyped-def]
-    origins: wp.array2d(dtype=float),  # type: ignore[valid-type]
-    directions: wp.array2d(dtype=float),  # type: ignore[valid-type]
-    occupancy: wp.array3d(dtype=wp.uint8),  # type: ignore[valid-type]
-    density: wp.array3d(dtype=float),  # type: ignore[valid-type]
+def sample_rays_kernel(
+    origins: wp.array2d(dtype=float),
+    directions: wp.array2d(dtype=float),
+    occupancy: wp.array3d(dtype=wp.uint8),
+    density: wp.array3d(dtype=float),
     use_density: int,
     opaque: wp.float64,
     bound: wp.float64,
-    jitter: wp.array2d(dtype=float),  # type: ignore[valid-type]
-    t: wp.array2d(dtype=float),  # type: ignore[valid-type]
-    points: wp.array3d(dtype=float),  # type: ignore[valid-type]
-    deltas: wp.array2d(dtype=float),  # type: ignore[valid-type]
-    met: wp.array(dtype=wp.uint8),  # type: ignore[valid-type]
+    jitter: wp.array2d(dtype=float),
+    t: wp.array2d(dtype=float),
+    points: wp.array3d(dtype=float),
+    deltas: wp.array2d(dtype=float),
+    met: wp.array(dtype=wp.uint8),
 ):
     """See volume.sample_rays; samples of rays that meet nothing stay as they are. Walks as Amanatides and Woo do."""
     ray = wp.tid()

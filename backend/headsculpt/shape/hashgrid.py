@@ -112,10 +112,10 @@ def encode_reference(
     return torch.cat(encoded, dim=-1)
 
 
-def warm_up() -> None:
-    """Compile and cache the kernels."""
-    grid = HashGrid(2, 2, 4, 1, 4, generator=torch.Generator())
-    grid(torch.full((1, 3), 0.5, requires_grad=True)).sum().backward()
+def warm_up(device: torch.device) -> None:
+    """Compile and cache the kernels for a device."""
+    grid = HashGrid(2, 2, 4, 1, 4, generator=torch.Generator()).to(device)
+    grid(torch.full((1, 3), 0.5, device=device, requires_grad=True)).sum().backward()
 
 
 class _Encode(torch.autograd.Function):

@@ -17,13 +17,13 @@ _PRIME_Y, _PRIME_Z = wp.constant(wp.uint32(2654435761)), wp.constant(wp.uint32(8
 
 
 @wp.func
-def cell_of(coordinate: float, cells: int):  # type: ignore[no-untyped-def]
+def cell_of(coordinate: float, cells: int):
     """The cell of a coordinate that is moved into [0, 1]."""
     return wp.clamp(int(wp.clamp(coordinate, 0.0, 1.0) * float(cells)), 0, cells - 1)
 
 
 @wp.func
-def slot_of(x: int, y: int, z: int, cells: int, slots: int, hashed: int):  # type: ignore[no-untyped-def]
+def slot_of(x: int, y: int, z: int, cells: int, slots: int, hashed: int):
     if hashed == 0:
         return (x * (cells + 1) + y) * (cells + 1) + z
     mixed = wp.uint32(x) ^ (wp.uint32(y) * _PRIME_Y) ^ (wp.uint32(z) * _PRIME_Z)
@@ -31,17 +31,17 @@ def slot_of(x: int, y: int, z: int, cells: int, slots: int, hashed: int):  # typ
 
 
 @wp.func
-def share_of(corner: int, fraction: float):  # type: ignore[no-untyped-def]
+def share_of(corner: int, fraction: float):
     return wp.where(corner == 1, fraction, 1.0 - fraction)
 
 
 @wp.kernel
-def encode_kernel(  # type: ignore[no-untyped-def]
-    points: wp.array2d(dtype=float),  # type: ignore[valid-type]
-    table: wp.array2d(dtype=float),  # type: ignore[valid-type]
-    levels: wp.array2d(dtype=int),  # type: ignore[valid-type]
+def encode_kernel(
+    points: wp.array2d(dtype=float),
+    table: wp.array2d(dtype=float),
+    levels: wp.array2d(dtype=int),
     active: float,
-    encoded: wp.array2d(dtype=float),  # type: ignore[valid-type]
+    encoded: wp.array2d(dtype=float),
 ):
     """Fills encoded [N, L·F] from points [N, 3]. levels: [L, 4], cells, start, slots and hashed of each."""
     n, level = wp.tid()
@@ -65,15 +65,15 @@ def encode_kernel(  # type: ignore[no-untyped-def]
 
 
 @wp.kernel
-def encode_backward_kernel(  # type: ignore[no-untyped-def]
-    points: wp.array2d(dtype=float),  # type: ignore[valid-type]
-    table: wp.array2d(dtype=float),  # type: ignore[valid-type]
-    levels: wp.array2d(dtype=int),  # type: ignore[valid-type]
+def encode_backward_kernel(
+    points: wp.array2d(dtype=float),
+    table: wp.array2d(dtype=float),
+    levels: wp.array2d(dtype=int),
     active: float,
-    gradient: wp.array2d(dtype=float),  # type: ignore[valid-type]
+    gradient: wp.array2d(dtype=float),
     wants_points: int,
-    to_table: wp.array2d(dtype=float),  # type: ignore[valid-type]
-    to_points: wp.array2d(dtype=float),  # type: ignore[valid-type]
+    to_table: wp.array2d(dtype=float),
+    to_points: wp.array2d(dtype=float),
 ):
     """Adds to to_table and, if wanted, to to_points what gradient [N, L·F] asks of them."""
     n, level = wp.tid()
