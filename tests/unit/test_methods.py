@@ -14,8 +14,12 @@ import torch
 from tiny_pack import SIZE, make_tiny_pack
 
 from headsculpt.guidance.methods import BRANCHES, Method, Words
+from headsculpt.guidance.prompts import ViewPrompts
 from headsculpt.guidance.score import ScoreSettings, sample_timesteps, score_gradient
 from headsculpt.packs.pack import Pack, load_pack
+from headsculpt.render.camera import Camera
+from headsculpt.stages.distillation import Distillation
+from headsculpt.stages.views import Views
 
 TIMES = torch.tensor([150, 199, 200, 800])
 ROWS = {words: float(number) for number, words in enumerate(Words)}
@@ -188,3 +192,36 @@ def test_a_real_model_is_asked_all_branches_at_once(pack: Pack) -> None:
     y, none, neg = (one_by_one[words] for words in (Words.PROMPT, Words.NOTHING, Words.NEGATIVE))
     direction = 7.5 * (y - none) + torch.stack([none[0], none[1], (none - neg)[2], (none - neg)[3]])
     torch.testing.assert_close(found.gradient, alpha.sqrt() * (1 - alpha) * direction, rtol=0, atol=1e-5)
+
+
+class Stage:
+    """What a stage asks about two views, from the front and from behind."""
+
+    def __init__(self, pack: Pack, settings: ScoreSettings) -> None:
+        random = torch.Generator().manual_seed(0)
+        prompts = ViewPrompts(pack, "a bald man", "beard", settings=settings)
+        landmarks = np.random.default_rng(0).normal(0, 0.1, (478, 3))
+        distillation = Distillation(pack, prompts, landmarks, settings, random)
+        azimuth, flat = torch.tensor([0.0, 170.0]), torch.zeros(2)
+        camera = Camera.orbit(azimuth, flat, flat + 1.2, flat + 40, SIZE)
+        views = Views(camera, azimuth, flat, 0, camera.rotation[:, 2], flat + 0.5, torch.ones(2, 3))
+        latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1), requires_grad=True)
+        calls: list[int] = []
+        hook = pack.controlnet.register_forward_pre_hook(lambda *_: calls.append(1))
+        distillation.latent_loss(latents, views, 0.5).backward()
+        hook.remove()
+        assert latents.grad is not None and latents.grad.isfinite().all()
+        self.gradient, self.control_calls = latents.grad, len(calls)
+
+
+def test_every_method_serves_a_stage(pack: Pack) -> None:
+    found = [Stage(pack, ScoreSettings(method)).gradient for method in Method]
+    for index, gradient in enumerate(found):
+        assert all((gradient - other).abs().max() > 1e-4 for other in found[:index])
+
+
+def test_without_landmarks_the_net_is_not_asked(pack: Pack) -> None:
+    with_them, without = Stage(pack, ScoreSettings()), Stage(pack, ScoreSettings(landmarks=False))
+    assert (with_them.control_calls, without.control_calls) == (1, 0)
+    change = (with_them.gradient - without.gradient).abs().amax((1, 2, 3))
+    assert change[0] > 1e-4 and change[1] < 1e-5  # from behind they say nothing anyway

@@ -164,7 +164,8 @@ class Growth:
         distillation = Distillation(pack, prompts, np.zeros((478, 3)), SETTINGS.score, random)
         sampler = ViewSampler(pack.spec, SETTINGS.views, np.random.default_rng(0))
         self.said: list[str] = []
-        monitor = JobMonitor(HeadSpace(1.0, np.eye(3), np.zeros(3)), {STAGE: 24}, 0, self.listen, JobControl())
+        space = HeadSpace(1.0, np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
+        monitor = JobMonitor(space, {STAGE: 24}, 0, self.listen, JobControl())
         self.done = run_coarse(self.field, self.occupancy, distillation, sampler, SETTINGS, random, monitor)
         assert monitor.notices == self.said
 

@@ -64,9 +64,8 @@ def test_the_field_is_the_papers_but_for_the_lower_bound() -> None:
 def test_regularisers_weigh_what_the_authors_do_beside_a_sum() -> None:
     """The authors add 5e-4 × a mean to a score summed over 4 views of 64² latent pixels; ours is their mean."""
     flat = torch.zeros(1, 2, 2, 3)
-    half = FieldPicture(
-        flat, torch.full((1, 2, 2), 0.5), flat, flat, *torch.zeros(2), torch.tensor(0.25), torch.zeros(())
-    )
+    none, quarter = torch.zeros(()), torch.tensor(0.25)
+    half = FieldPicture(flat, torch.full((1, 2, 2), 0.5), flat, flat, none, none, quarter, none)
     settings = replace(COARSE, weight_predicted_normals=0.0)
     for progress, ramp in ((0.1, 0.2), (0.5, 1.0), (0.9, 1.0)):
         entropy = 1.0  # bits, at one half
