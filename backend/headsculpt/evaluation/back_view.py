@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from headsculpt.device import choose
 from headsculpt.errors import UserError
 from headsculpt.evaluation.judge.reading import Judge, judge_if_there
 from headsculpt.evaluation.pages import fill, write_picture
@@ -65,7 +66,8 @@ def run_back_view(
     judge. Raises UserError.
     """
     check_writable(out)
-    pack = load_pack(folder)
+    choice = choose("auto", folder)
+    pack = load_pack(folder, choice.device, choice.dtype)
     drawn = draw_all(pack, fingerprint(folder), out, emit)
     read, reader = _reader(pack, data)
     readings = [Reading(view, view_words(pack, view), read(drawn[view])) for view in WORDS]

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from headsculpt.device import choose
 from headsculpt.errors import UserError
 from headsculpt.finish.files import check_writable, write_whole
 from headsculpt.guidance.images import Images, read_images, render_back_views
@@ -65,8 +66,7 @@ def run_learn_view(
     folder = request.pack or POCKET
     out = request.out or tokens_folder(folder) / f"{request.token[1:-1]}.safetensors"
     emit(Progress("Getting ready", 0, 0))
-    # full precision: gradients of half-precision networks vanish
-    pack = pack or load_pack(folder, "cuda" if torch.cuda.is_available() else "cpu")
+    pack = pack or load_pack(folder, choose("auto", folder).device)  # half precision's gradients would vanish
     _check_free(request.token, pack)
     images = _images(request, pack, emit, control)
     for text in images.skipped:
