@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument(
         "--lora", type=_lora, nargs="+", default=(), metavar="FILE=WEIGHT", help="LoRA files for the base (weight 1)"
     )
+    generate.add_argument(
+        "--device", default="auto", help="auto (an NVIDIA card that has room, else the processor), cpu, cuda, cuda:1 …"
+    )
     _add_run_options(generate)
 
     showcase = commands.add_parser("showcase", help="make six heads from six sentences, with pictures and measures")
@@ -230,6 +233,7 @@ def _generate(options: argparse.Namespace) -> None:
         base=options.base,
         lora=tuple(options.lora),
         threads=options.threads,
+        device=options.device,
         preview_seconds=0,
     )
     check_writable(options.out)
@@ -469,9 +473,11 @@ def _planned(options: argparse.Namespace, plan: Plan, preset: str) -> GenerateRe
 
 def _warm_up(options: argparse.Namespace) -> None:
     from headsculpt import render, shape
+    from headsculpt.device import all_kinds
 
-    shape.warm_up()
-    render.warm_up()
+    for device in all_kinds():
+        shape.warm_up(device)
+        render.warm_up(device)
 
 
 class _ProgressLine:
