@@ -72,11 +72,12 @@ def run_generate(
         done = {"coarse": grow(field, occupancy, studio, preset, monitor)}
         surface = clean(extract_surface(field, occupancy, preset.coarse.extraction_resolution))
     with monitor.part(fine.STAGE):
-        tetrahedra = fine.TetrahedralSurface(surface, preset.fine.resolution, preset.fine.smoothing, pack.device)
-        done["fine"] = 0 if control.stop_requested else refine(tetrahedra, field, studio, preset, monitor)
+        done["fine"] = 0
+        if preset.fine.steps and not control.stop_requested:
+            surface, done["fine"] = refine(surface, field, studio, preset, monitor)
     with monitor.part("Restoring details"):
         pieces = solid_pieces(head) if preset.finish.detail else []
-        detail = cleaned(tetrahedra.surface(), pieces, preset.finish.detail)
+        detail = cleaned(surface, pieces, preset.finish.detail)
         mesh = reduced(detail, preset.finish.triangles)
     with monitor.part(paint.STAGE):
         done["paint"] = 0 if control.stop_requested else color(mesh, field, studio, preset, monitor)
@@ -133,13 +134,15 @@ def grow(field: RadianceField, occupancy: OccupancyGrid, studio: Studio, preset:
 
 
 def refine(
-    surface: fine.TetrahedralSurface, field: RadianceField, studio: Studio, preset: Preset, monitor: JobMonitor
-) -> int:
-    """The fine stage; returns the steps done."""
+    surface: Mesh, field: RadianceField, studio: Studio, preset: Preset, monitor: JobMonitor
+) -> tuple[Mesh, int]:
+    """The fine stage, from the coarse one's surface; returns its own and the steps done."""
     settings = preset.fine
-    return fine.run_fine(
-        surface, field, studio.distillation(settings.score), studio.sampler(settings.views), settings, monitor
+    tetrahedra = fine.TetrahedralSurface(surface, settings.resolution, settings.smoothing, studio.pack.device)
+    done = fine.run_fine(
+        tetrahedra, field, studio.distillation(settings.score), studio.sampler(settings.views), settings, monitor
     )
+    return tetrahedra.surface(), done
 
 
 def color(mesh: Mesh, field: RadianceField, studio: Studio, preset: Preset, monitor: JobMonitor) -> int:
