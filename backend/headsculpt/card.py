@@ -11,7 +11,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-wp.config.quiet = True
+wp.config.log_level = wp.LOG_WARNING
 wp.config.kernel_cache_dir = str(Path(sys.prefix, "kernels", "warp"))  # beside numba's
 
 

@@ -21,6 +21,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from headsculpt.device import on_card
 from headsculpt.render.raster import NEAR, array, indices
 
 
@@ -31,6 +32,10 @@ def antialias(image: Tensor, ids: Tensor, pixels: Tensor, depth: Tensor, triangl
     pixels: float32 [V, 2] and depth: float32 [V] as given there; triangles: integer [T, 3], a surface whose triangles
     share vertices and turn the same way round. Colours stay within those of the neighbourhood.
     """
+    if on_card(image):
+        from headsculpt.render.antialias_warp import Antialias
+
+        return Antialias.apply(image, ids, pixels, depth, triangles, NEAR)
     return _Antialias.apply(image, ids, pixels, depth, triangles)
 
 
@@ -43,7 +48,7 @@ class _Antialias(torch.autograd.Function):
         ctx.image, ctx.vertices, ctx.crossings = array(image), len(where), (places, ends, numbers)
         out = ctx.image.copy()
         blend_kernel(ctx.image, places, numbers, out)
-        return torch.from_numpy(out).to(image.device)
+        return torch.from_numpy(out)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor, None, None]:
@@ -51,8 +56,7 @@ class _Antialias(torch.autograd.Function):
         places, ends, numbers = ctx.crossings
         to_image, to_pixels = gradient.copy(), np.zeros((ctx.vertices, 2), np.float32)
         blend_backward_kernel(gradient, ctx.image, places, ends, numbers, to_image, to_pixels)
-        device = gradients[0].device
-        return torch.from_numpy(to_image).to(device), None, torch.from_numpy(to_pixels).to(device), None, None
+        return torch.from_numpy(to_image), None, torch.from_numpy(to_pixels), None, None
 
 
 def silhouettes_reference(pixels: Tensor, depth: Tensor, triangles: Tensor) -> Tensor:

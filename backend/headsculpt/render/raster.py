@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which triangle each pixel sees, and attributes carried from vertices to pixels.
 
-On the CPU numba kernels do the work; on other devices the plain torch references, which also are what the kernels are
-tested and measured against.
+On the CPU numba kernels do the work, on graphics cards those of raster_warp.py; the plain torch references are what they
+are tested and measured against.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
+
+from headsculpt.device import on_card
 
 NEAR = 0.01
 """Triangles with a vertex nearer than this to the camera's plane are not drawn (they are not clipped)."""
@@ -137,8 +139,10 @@ def rasterize(pixels: Tensor, depth: Tensor, triangles: Tensor, height: int, wid
     side. Returns ids, int32 [H, W], −1 where there is none, and the perspective-correct barycentric coordinates,
     float32 [H, W, 3]. At equal depth the lower id wins. Triangles that share an edge leave no hole and no overlap.
     """
-    if pixels.device.type != "cpu":
-        return rasterize_reference(pixels, depth, triangles, height, width)
+    if on_card(pixels):
+        from headsculpt.render import raster_warp
+
+        return raster_warp.rasterize(pixels, depth, triangles, height, width, NEAR)
     ids = np.empty((height, width), np.int32)
     bary = np.empty((height, width, 3), np.float32)
     rasterize_kernel(array(pixels), array(depth), indices(triangles), ids, bary)
@@ -214,8 +218,10 @@ def interpolate(attributes: Tensor, triangles: Tensor, ids: Tensor, bary: Tensor
 
     attributes: float32 [V, C]; triangles: integer [T, 3]; ids and bary as from `rasterize`. Returns float32 [H, W, C].
     """
-    if attributes.device.type != "cpu":
-        return interpolate_reference(attributes, triangles, ids, bary)
+    if on_card(attributes):
+        from headsculpt.render.raster_warp import Interpolate
+
+        return Interpolate.apply(attributes, triangles, ids, bary)
     return _Interpolate.apply(attributes, triangles, ids, bary)
 
 
