@@ -22,8 +22,8 @@ class FlameResult:
     """What an object with sliders is built of, in metres, y up, the face along +z.
 
     vertices: float32 [V, 3]; triangles: int32 [T, 3]; shape [S, V, 3], expression [E, V, 3] and jaw [V, 3]: float32,
-    displacements at value 1; eyeballs: uint8 [V], 1 where one is; report: version (its key, empty when the file does not
-    say), file.
+    displacements at value 1; eyeballs: uint8 [V], 1 where one is; report: version (its key, empty when the file does
+    not say), file.
     """
 
     vertices: NDArray[np.float32]

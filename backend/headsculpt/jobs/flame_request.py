@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a caller asks for who has a FLAME file; the add-on uses this module too, and therefore its imports are relative."""
+"""What a caller asks for who has a FLAME file; the add-on uses this module too, so its imports are relative."""
 
 from __future__ import annotations
 
