@@ -310,6 +310,8 @@ def command_package(options: argparse.Namespace) -> None:
 def command_bench(options: argparse.Namespace) -> int | None:
     if options.sweep is not None:
         return command_run(["sweep", *options.sweep])
+    if options.registration is not None:
+        return command_run(["bench", "--registration", *options.registration])
     ensure_worker()
     BLENDER.ensure()
     run([WORKER.python, "-m", "headsculpt", "bench"])
@@ -357,6 +359,9 @@ def parser() -> argparse.ArgumentParser:
     command = add("bench", command_bench, "measure the kernels, the stages, the line and the import into Blender")
     command.add_argument(
         "--sweep", nargs=argparse.REMAINDER, help="compare presets' variants instead; --sweep --help says more"
+    )
+    command.add_argument(
+        "--registration", nargs=argparse.REMAINDER, help="find strangers' faces instead; --registration --docs docs"
     )
     add("run", lambda _: command_run([]), "the worker's command line: python build.py run generate --help")
     add("clean", command_clean, "remove the environments, packages, results and caches")

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 
+MESH_FILES = (".obj", ".ply", ".stl", ".glb")
+
 
 def read_vertices(path: Path) -> NDArray[np.float32]:
     """The vertices float32 [V, 3] of an OBJ or PLY file in the file's own order and unit; y up, the face along +z.
@@ -24,6 +26,25 @@ def read_vertices(path: Path) -> NDArray[np.float32]:
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise UserError(f"The head '{path}' can not be read ({error}).", "Export it again.") from error
     return vertices
+
+
+def read_mesh(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Vertices float32 [V, 3] and triangles int32 [T, 3] of an OBJ, PLY, STL or GLB file, all its objects in one.
+
+    Raises UserError when the file can not be read, is of another kind or holds no faces.
+    """
+    import trimesh
+
+    if path.suffix.lower() not in MESH_FILES:
+        kinds = ", ".join(kind[1:].upper() for kind in MESH_FILES)
+        raise UserError(f"'{path.name}' is none of {kinds}.", "Export the head as one of these.")
+    try:
+        mesh = trimesh.load_scene(path, process=False).to_mesh()
+    except Exception as error:  # trimesh raises whatever comes to its mind
+        raise UserError(f"The head '{path}' can not be read ({error}).", "Export it again.") from error
+    if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
+        raise UserError(f"There are no faces in '{path.name}'.", "Export the mesh of a head.")
+    return np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32)
 
 
 def _read_obj(path: Path) -> NDArray[np.float32]:

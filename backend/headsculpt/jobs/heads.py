@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,14 @@ from scipy.spatial import cKDTree
 
 from headsculpt.finish.clean import cut_below
 from headsculpt.head.builtin import load_builtin
+from headsculpt.head.files import read_mesh, read_vertices
+from headsculpt.head.landmarks import COUNT
 from headsculpt.head.model import Head, HeadModel
 from headsculpt.head.registration.register import Registration
 from headsculpt.head.registration.target import visible_surface
 from headsculpt.jobs.events import Event, JobControl, Notice
 from headsculpt.jobs.register import registered
-from headsculpt.jobs.request import HeadShape
+from headsculpt.jobs.request import HeadShape, RegisterRequest
 from headsculpt.mesh import Mesh
 from headsculpt.shape.repair import weld
 
@@ -35,12 +38,24 @@ def chosen_head(
     model = load_builtin()
     if shape is None or shape.triangles is None:
         return Head.from_vertices(model, model.vertices if shape is None else shape.vertices)
-    found = registered(shape, emit, control or JobControl())
-    if shape.landmarks is None:
+    known = None if shape.landmarks is None else RegisterRequest(shape, np.arange(COUNT, dtype=np.int32), shape.landmarks)
+    found = registered(shape, emit, control or JobControl(), known)
+    if known is None:
         text = f"The face of “{shape.name}” was found by itself, {100 * found.error:.1f} % of its height off the fit."
         emit(Notice(f"{text} {found.doubt}".rstrip()))
-    landmarks = shape.landmarks or found.landmarks
-    return bust(model, shape, found, landmarks.on(shape.vertices, shape.triangles))
+    return bust(model, shape, found, found.landmarks.on(shape.vertices, shape.triangles))
+
+
+def head_of_file(path: Path) -> HeadShape:
+    """What a mesh file holds: a head with the built-in one's vertices in their order, or any mesh.
+
+    Raises UserError when it can not be read.
+    """
+    if path.suffix.lower() in (".obj", ".ply"):
+        vertices = read_vertices(path)
+        if len(vertices) == len(load_builtin().vertices):
+            return HeadShape(path.stem, vertices)
+    return HeadShape(path.stem, *read_mesh(path))
 
 
 def bust(model: HeadModel, shape: HeadShape, found: Registration, landmarks: NDArray[np.float32]) -> Head:

@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+import io
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+from headsculpt.finish.files import write_whole
+from headsculpt.head.registration.picture import landmark_picture
 from headsculpt.head.registration.register import Registration, register
 from headsculpt.jobs.events import Event, JobControl, Progress, RegisterResult
 from headsculpt.jobs.request import HeadShape, RegisterRequest
@@ -18,6 +23,29 @@ def run_register(request: RegisterRequest, emit: Callable[[Event], None], contro
     began = time.perf_counter()
     found = registered(request.head, emit, control, request)
     return RegisterResult(found.landmarks, found.space, found.error, found.doubt, round(time.perf_counter() - began, 2))
+
+
+def write_registration(head: HeadShape, found: RegisterResult, folder: Path) -> list[Path]:
+    """Writes what was found on a mesh: NAME.landmarks.json, and NAME.landmarks.png with the landmarks drawn."""
+    assert head.triangles is not None
+    points = found.landmarks.on(head.vertices, head.triangles)
+    content = {
+        "scale": found.space.scale,
+        "rotation": found.space.rotation.tolist(),
+        "translation": found.space.translation.tolist(),
+        "fit_error": found.fit_error,
+        "doubt": found.doubt,
+        "seconds": found.seconds,
+        "landmark_triangles": found.landmarks.triangles.tolist(),
+        "landmark_barycentric": found.landmarks.barycentric.tolist(),
+        "landmarks": points.tolist(),
+    }
+    image = io.BytesIO()
+    landmark_picture(head.vertices, head.triangles, points, found.space).save(image, "PNG")
+    return [
+        write_whole(folder / f"{head.name}.landmarks.json", json.dumps(content).encode()),
+        write_whole(folder / f"{head.name}.landmarks.png", image.getvalue()),
+    ]
 
 
 def registered(

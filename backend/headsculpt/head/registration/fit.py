@@ -36,11 +36,12 @@ class Stage:
 
 
 ROUNDS = (
-    (24, Stage(8, 6, 0.1, 8, 250)),
-    (8, Stage(15, 12, 0.06, 5, 400)),
+    (24, Stage(5, 0, 0.06, 4, 250)),
+    (10, Stage(10, 6, 0.05, 5, 400)),
     (3, Stage(30, 20, 0.04, 5, 800)),
 )
-"""How the best pose is found: so many go on, and each is fitted so much better."""
+"""How the best pose is found: so many go on, and each is fitted so much better; at first stiffly, since a head that may
+bend fits everywhere."""
 FREE = (Stage(100, 130, 0.03, 5, 1500), Stage(100, 130, 0.02, 5, 2000), Stage(100, 130, 0.015, 4, 2500))
 
 SPREAD = 0.0025
@@ -49,6 +50,8 @@ INDEPENDENT = 500
 """Distances next to each other say the same; together they count as so many."""
 SET_SPREAD = 0.0006
 """The same of a landmark that was set by hand."""
+MARGIN = 0.02
+"""How far beyond the head places of the mesh still count: farther down are shoulders."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +198,7 @@ def rows_inward(
 ) -> Rows:
     """From places of the mesh to the nearest of the head's vertices, but for what lies below it."""
     points, facing = theirs
-    low, high = placed[template.outside].min((0, 1)) - 2 * width, placed[template.outside].max((0, 1)) + 2 * width
+    low, high = placed[template.outside].min((0, 1)) - MARGIN, placed[template.outside].max((0, 1)) + MARGIN
     chosen = ((points > low) & (points < high)).all(axis=1)
     points, facing = points[chosen], facing[chosen]
     nearest = template.shown[cKDTree(placed[template.shown]).query(points)[1]]

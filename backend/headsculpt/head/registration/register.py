@@ -34,6 +34,8 @@ DOUBTFUL_ERROR, GREATEST_ERROR = 0.012, 0.025
 """What heads need and what other things need: docs/registration.md."""
 TRIMMED = 0.85
 """Share of the head's places, the nearest to the mesh, that the fit error is the mean of: others are hair and holes."""
+ATTEMPTS = 2
+"""With other starts, where no face was found at first."""
 ENOUGH = 4
 """Landmarks set by hand from which on they give a pose."""
 
@@ -82,21 +84,24 @@ def register(
         if fixed is None or places is None or not len(fixed)
         else marked(template, fixed, places.on(vertices, triangles))
     )
-    if start is not None:
-        poses = [pose_of(template.model.landmarks(template.vertices), start.on(vertices, triangles))]
-    else:
-        poses = find_poses(template, points, faces)
+    for attempt in range(1 if start is not None else ATTEMPTS):
+        if start is not None:
+            poses = [pose_of(template.model.landmarks(template.vertices), start.on(vertices, triangles))]
+        else:
+            poses = find_poses(template, points, faces, attempt)
         if marks is not None and len(marks.places) >= ENOUGH:
-            poses.insert(
-                0, pose_of(np.einsum("nk,nkc->nc", marks.barycentric, template.vertices[marks.vertices]), marks.places)
-            )
-    pose, fit = best(template, points, faces, poses, marks, after_step)
-    target = Surface.of(pose.to_head(points), faces)
-    fit = fitted(template, target, fit, FREE, placed_marks(marks, pose), after_step)
-    shape = fit.shape(template)
-    error, effort = fit_error(template, target, fit, shape), effort_of(fit)
-    if marks is None and (effort > GREATEST_EFFORT or error > GREATEST_ERROR):
-        raise not_a_head("No place was found on it where a face would fit.")
+            own = np.einsum("nk,nkc->nc", marks.barycentric, template.vertices[marks.vertices])
+            poses.insert(0, pose_of(own, marks.places))
+        pose, fit = best(template, points, faces, poses, marks, after_step)
+        target = Surface.of(pose.to_head(points), faces)
+        fit = fitted(template, target, fit, FREE, placed_marks(marks, pose), after_step)
+        shape = fit.shape(template)
+        error, effort = fit_error(template, target, fit, shape), effort_of(fit)
+        if effort < GREATEST_EFFORT and error < GREATEST_ERROR:
+            break
+    else:
+        if marks is None:
+            raise not_a_head("No place was found on it where a face would fit.")
     found = nearest_points(pose.to_target(fit.moved(template.model.landmarks(shape))), vertices, triangles)
     if fixed is not None and places is not None:
         found.triangles[fixed], found.barycentric[fixed] = places.triangles, places.barycentric

@@ -55,9 +55,12 @@ class Pose:
         return (points - self.translation) @ self.rotation / self.scale
 
 
-def find_poses(template: Template, points: Floats, faces: NDArray[np.int64]) -> list[Pose]:
-    """The most likely poses of the head in a target's visible surface, points [V, 3] and faces [T, 3], best first."""
-    rng = np.random.default_rng(0)
+def find_poses(template: Template, points: Floats, faces: NDArray[np.int64], attempt: int = 0) -> list[Pose]:
+    """The most likely poses of the head in a target's visible surface, points [V, 3] and faces [T, 3], best first.
+
+    attempt: every one has starts of its own.
+    """
+    rng = np.random.default_rng(attempt)
     low, high = points.min(0), points.max(0)
     middle, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
     unit = (points - middle) / radius
@@ -67,7 +70,7 @@ def find_poses(template: Template, points: Floats, faces: NDArray[np.int64]) -> 
     grid = distance_grid(cloud)
     outside = [index for index in head_points(template) if template.trust[index] > 0.5]
     coarse = template.vertices[rng.choice(outside, POINTS, replace=False)]
-    starts = first_guesses(cloud[::50], coarse)
+    starts = first_guesses(cloud[::50], coarse, Rotation.random(random_state=rng).as_matrix())
     found = descend(grid, coarse, starts)
     fine = template.vertices[rng.choice(outside, FINE_POINTS, replace=False)]
     found = descend(grid, fine, distinct(found, coarse, FINALISTS)[:, :7])
@@ -121,10 +124,11 @@ def all_rotations(count: int) -> Floats:
     )
 
 
-def first_guesses(cloud: Floats, head: Floats) -> Floats:
+def first_guesses(cloud: Floats, head: Floats, turn: Floats) -> Floats:
     """Starts [S, 7] for `descend`: every direction, and for each several sizes; the head is then what lies so far below
-    the top, and its middle is theirs. cloud: the target's points; head: the template's."""
-    rotations = all_rotations(ROTATIONS)
+    the top, and its middle is theirs. cloud: the target's points; head: the template's; turn:
+    a rotation of all directions."""
+    rotations = turn @ all_rotations(ROTATIONS)
     local = np.sort(cloud @ rotations, axis=1)  # [R, N, 3], in the directions of head space, each axis by itself
     top, bottom = local[:, -2, 1], local[:, 1, 1]
     starts = []
