@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.set_defaults(command=_generate)
     generate.add_argument("prompt", help='for example "an old man with a white beard"')
     generate.add_argument("--out", type=Path, required=True, help="folder for mesh, textures, turntable and report")
-    generate.add_argument("--head", type=Path, help="mesh file (OBJ or PLY, y up) with the built-in head's vertices")
+    generate.add_argument("--head", type=Path, help="mesh file of a head, facing anywhere (OBJ, PLY, STL, GLB)")
     generate.add_argument("--negative", default="", help="what the head should not be")
     generate.add_argument(
         "--base", type=Path, help="Stable Diffusion 1.5 fine-tune, folder or .safetensors file, in the pack's place"
@@ -95,6 +95,11 @@ def _parser() -> argparse.ArgumentParser:
     check_flame.add_argument("--version", default="", help="what you know it to be: 2020, 2023 or 2023-open")
     check_flame.add_argument("--picture", type=Path, help="PNG or JPEG file to write, with what its sliders do")
 
+    register = commands.add_parser("register", help="find the face of a head mesh: its landmarks, the way it faces")
+    register.set_defaults(command=_register)
+    register.add_argument("file", type=Path, help="OBJ, PLY, STL or GLB; of any size, facing anywhere")
+    register.add_argument("--out", type=Path, required=True, help="folder for NAME.landmarks.json and .png")
+
     _add_views(commands)
 
     worker = commands.add_parser("worker", help="serve Blender on standard input and output")
@@ -102,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", help="measure kernels, line and stages beside references")
     bench.set_defaults(command=_bench)
+    bench.add_argument("--registration", action="store_true", help="find the faces of heads whose landmarks are known")
+    bench.add_argument("--out", type=Path, default=Path("out", "registration"), help="of --registration; resumable")
+    bench.add_argument("--docs", type=Path, help="a checkout's docs folder, to bring its registration.md up to date")
 
     sweep = commands.add_parser("sweep", help="compare variants of a preset by the heads that they make")
     sweep.set_defaults(command=_sweep)
@@ -219,16 +227,16 @@ def _lora(text: str) -> tuple[Path, float]:
 def _generate(options: argparse.Namespace) -> None:
     from headsculpt.finish.export import export_head
     from headsculpt.finish.files import check_writable
-    from headsculpt.head.files import read_vertices
     from headsculpt.jobs.events import JobControl
-    from headsculpt.jobs.request import GenerateRequest, HeadShape
+    from headsculpt.jobs.heads import head_of_file
+    from headsculpt.jobs.request import GenerateRequest
 
     request = GenerateRequest(
         prompt=options.prompt,
         negative_prompt=options.negative,
         seed=options.seed,
         preset=options.preset,
-        head=None if options.head is None else HeadShape(options.head.stem, read_vertices(options.head)),
+        head=None if options.head is None else head_of_file(options.head),
         pack=options.pack,
         base=options.base,
         lora=tuple(options.lora),
@@ -273,18 +281,35 @@ def _follows(options: argparse.Namespace) -> None:
 def _judge(options: argparse.Namespace) -> None:
     from headsculpt.evaluation.judge.reading import load_judge
     from headsculpt.evaluation.judgement import judge_file, report_lines
-    from headsculpt.head.builtin import load_builtin
-    from headsculpt.head.files import read_vertices
-    from headsculpt.head.model import Head
     from headsculpt.jobs.generate import POCKET
+    from headsculpt.jobs.heads import chosen_head, head_of_file
     from headsculpt.packs.spec import read_description
 
-    model = load_builtin()
-    head = Head.from_vertices(model, model.vertices if options.head is None else read_vertices(options.head))
+    head = chosen_head(None if options.head is None else head_of_file(options.head))
     synonyms = read_description(POCKET).get("synonyms", {})
     for path in options.files:
         judgement, written = judge_file(path, options.prompt, synonyms, head, load_judge())
         print(path, *report_lines(judgement), *written, sep="\n")
+
+
+def _register(options: argparse.Namespace) -> None:
+    from headsculpt.finish.files import check_writable
+    from headsculpt.head.files import read_mesh
+    from headsculpt.jobs.events import JobControl
+    from headsculpt.jobs.register import run_register, write_registration
+    from headsculpt.jobs.request import HeadShape, RegisterRequest
+
+    head = HeadShape(options.file.stem, *read_mesh(options.file))
+    check_writable(options.out)
+    found = run_register(RegisterRequest(head), lambda event: None, JobControl())
+    print(f"found in {found.seconds:.0f} s; the fit is {100 * found.fit_error:.2f} % of the head's height off the mesh")
+    print(f"{0.6 / found.space.scale:.4g} units from crown to chin")
+    for word, axis in (("faces along", 2), ("its crown points along", 1), ("its left is", 0)):
+        print(word, " ".join(f"{value:+.3f}" for value in found.space.rotation[axis]))
+    if found.doubt:
+        print(found.doubt)
+    for path in write_registration(head, found, options.out):
+        print(path)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -432,6 +457,11 @@ def _worker(options: argparse.Namespace) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
+    if options.registration:
+        from headsculpt.bench.registration import run_registration
+
+        run_registration(options.out, options.docs)
+        return
     from headsculpt.bench.table import print_table
 
     print_table()

@@ -38,7 +38,9 @@ def chosen_head(
     model = load_builtin()
     if shape is None or shape.triangles is None:
         return Head.from_vertices(model, model.vertices if shape is None else shape.vertices)
-    known = None if shape.landmarks is None else RegisterRequest(shape, np.arange(COUNT, dtype=np.int32), shape.landmarks)
+    known = None
+    if shape.landmarks is not None:
+        known = RegisterRequest(shape, np.arange(COUNT, dtype=np.int32), shape.landmarks)
     found = registered(shape, emit, control or JobControl(), known)
     if known is None:
         text = f"The face of “{shape.name}” was found by itself, {100 * found.error:.1f} % of its height off the fit."
