@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import bpy
 
-from . import head_operators, landmark_operators, landmarks, panel
+from . import head_operators, landmark_operators, landmarks, panel, pump
 from .head import expression_keys, identity_keys, is_builtin
 from .preferences import preferences
 
@@ -73,15 +74,19 @@ def draw_landmarks(layout: bpy.types.UILayout, context: bpy.types.Context, topol
     find = landmark_operators.HEADSCULPT_OT_find_landmarks.bl_idname
     there, found = landmarks.stored(settings.head), landmarks.current(settings.head, topology)
     column = layout.column()
+    idle = not pump.session.busy  # a disabled button would stay so under the mouse when the job is over
     if not found:
-        column.operator(find, icon="VIEWZOOM")
+        if idle:
+            column.operator(find, icon="VIEWZOOM")
+            column.operator(landmark_operators.HEADSCULPT_OT_place_landmarks.bl_idname, icon="VIEW_PAN")
         if there:
             panel.draw_text(column, STALE, width, icon="ERROR")
             column.operator(landmark_operators.HEADSCULPT_OT_forget_landmarks.bl_idname, icon="X")
         else:
             panel.draw_text(column, UNKNOWN, width, icon="INFO")
         return
-    panel.draw_text(column, fit(found), width, icon="ERROR" if found.doubt else "CHECKMARK")
+    if math.isfinite(found.fit_error):
+        panel.draw_text(column, fit(found), width, icon="ERROR" if found.doubt else "CHECKMARK")
     if found.doubt:
         panel.draw_text(column, found.doubt, width)
     column.prop(settings, "show_landmarks")
@@ -90,13 +95,14 @@ def draw_landmarks(layout: bpy.types.UILayout, context: bpy.types.Context, topol
         panel.draw_text(column, set_by_hand(by_hand), width, icon="VIEW_PAN")
     elif settings.show_landmarks:
         panel.draw_text(column, DRAG, width, icon="VIEW_PAN")
-    row = column.row(align=True)
-    row.operator(find, text="Refit", icon="FILE_REFRESH").refit = True
-    row.operator(landmark_operators.HEADSCULPT_OT_forget_landmarks.bl_idname, icon="X")
+    if idle:
+        row = column.row(align=True)
+        row.operator(find, text="Refit", icon="FILE_REFRESH").refit = True
+        row.operator(landmark_operators.HEADSCULPT_OT_forget_landmarks.bl_idname, icon="X")
 
 
 def fit(found: landmarks.Landmarks) -> str:
-    return f"The fit is within {100 * found.fit_error:.1f} % of the head's height."
+    return f"The fit is within {max(100 * found.fit_error, 0.1):.1f} % of the head's height."
 
 
 def set_by_hand(count: int) -> str:

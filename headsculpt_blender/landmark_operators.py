@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import ClassVar
 
 import bpy
 from bpy_extras.view3d_utils import region_2d_to_origin_3d, region_2d_to_vector_3d
-from mathutils import Vector
+from mathutils import Euler, Vector
 
 from . import landmark_view, landmarks, operators, pump, scene
 from .backend.headsculpt.errors import UserError
@@ -17,6 +18,8 @@ from .backend.headsculpt.jobs.request import RegisterRequest
 from .head import chosen_head
 from .session import Target
 from .surface import evaluated_surface
+
+FRONT = Euler((math.pi / 2, 0, 0))
 
 
 class HEADSCULPT_OT_find_landmarks(bpy.types.Operator):
@@ -65,6 +68,31 @@ class HEADSCULPT_OT_find_landmarks(bpy.types.Operator):
         return landmarks.request(shape, fixed), target
 
 
+class HEADSCULPT_OT_place_landmarks(bpy.types.Operator):
+    """Lay landmarks over the mesh as it is seen now, to be dragged where they belong. Look it in the face first"""
+
+    bl_idname = "headsculpt.place_landmarks"
+    bl_label = "Place by Hand"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        head = context.scene.headsculpt.head
+        return context.mode == "OBJECT" and head is not None and head.type == "MESH" and head.library is None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Without a view it looks along +y, at what faces Blender's front."""
+        space = context.space_data
+        turn = space.region_3d.view_rotation if space and space.type == "VIEW_3D" else FRONT
+        try:
+            landmarks.lay(context.scene.headsculpt.head, context.evaluated_depsgraph_get(), turn.to_matrix())
+        except UserError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        landmark_view.redraw(context)
+        return {"FINISHED"}
+
+
 class HEADSCULPT_OT_forget_landmarks(bpy.types.Operator):
     """Remove the landmarks from the head shape, those that were set by hand too"""
 
@@ -102,18 +130,23 @@ class HEADSCULPT_OT_move_landmark(bpy.types.Operator):
         return context.mode == "OBJECT" and landmarks.stored(context.scene.headsculpt.head) is not None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        head, depsgraph = context.scene.headsculpt.head, context.evaluated_depsgraph_get()
-        local = head.evaluated_get(depsgraph).matrix_world.inverted() @ Vector(self.location)
-        found, place, _, face = head.closest_point_on_mesh(local, depsgraph=depsgraph)
         try:
-            if not found:
-                raise UserError(f"“{head.name}” has no faces that are seen.", "Show the object.")
-            landmarks.move(head, depsgraph, self.index, face, place)
+            self.move(context.scene.headsculpt.head, context.evaluated_depsgraph_get())
         except UserError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         landmark_view.redraw(context)
         return {"FINISHED"}
+
+    def move(self, head: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> None:
+        local = head.evaluated_get(depsgraph).matrix_world.inverted() @ Vector(self.location)
+        try:
+            found, place, _, face = head.closest_point_on_mesh(local, depsgraph=depsgraph)
+        except RuntimeError:  # Blender leaves what is disabled in viewports as it is, without modifiers
+            found = False
+        if not found:
+            raise UserError(f"“{head.name}” has no faces that could be seen.", "Enable it in viewports.")
+        landmarks.move(head, depsgraph, self.index, face, place)
 
 
 class HEADSCULPT_OT_drag_landmark(bpy.types.Operator):
@@ -171,6 +204,7 @@ class HEADSCULPT_OT_drag_landmark(bpy.types.Operator):
 
 CLASSES = (
     HEADSCULPT_OT_find_landmarks,
+    HEADSCULPT_OT_place_landmarks,
     HEADSCULPT_OT_forget_landmarks,
     HEADSCULPT_OT_move_landmark,
     HEADSCULPT_OT_drag_landmark,

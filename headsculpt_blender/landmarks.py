@@ -13,17 +13,18 @@ from typing import Any
 
 import bpy
 import numpy as np
-from mathutils import Vector
+from mathutils import Matrix, Vector
 from mathutils.geometry import closest_point_on_tri
 from numpy.typing import NDArray
 
 from .backend.headsculpt.errors import UserError
-from .backend.headsculpt.head.landmarks import COUNT, MeshPoints
+from .backend.headsculpt.head.builtin import load_builtin
+from .backend.headsculpt.head.landmarks import CHIN, COUNT, MeshPoints
 from .backend.headsculpt.jobs.request import HeadShape, RegisterRequest
 from .backend.headsculpt.protocol import Frame, ProtocolError
 from .scene import checked_arrays
 from .session import Job
-from .surface import Surface, topology_of
+from .surface import Surface, topology_of, vertices_of
 
 PROPERTY = "headsculpt_landmarks"
 
@@ -33,7 +34,8 @@ class Landmarks:
     """MediaPipe's 478 points on a mesh.
 
     corners: int32 [478, 3], vertices of the mesh; weights: float32 [478, 3], one for each; fixed: bool [478], those
-    that were set by hand; topology: of the mesh that they lie on; fit_error and doubt: as the worker has said.
+    that were set by hand; topology: of the mesh that they lie on; fit_error and doubt: as the worker has said, infinite
+    and empty where it has said nothing yet.
     """
 
     corners: NDArray[np.int32]
@@ -206,10 +208,14 @@ def said(fields: Mapping[str, object]) -> tuple[float, str]:
 
 def move(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, index: int, face: int, place: Vector) -> None:
     """Sets a landmark to a place, in the object's coordinates, on a face of its evaluated mesh."""
-    mesh = obj.evaluated_get(depsgraph).data
     landmarks = current(obj, seen_topology(obj, depsgraph))
     if landmarks is None:
         raise UserError(f"“{obj.name}” has no landmarks for the faces that it has now.", "Find them first.")
+    store(obj, landmarks.moved(index, *on_face(obj.evaluated_get(depsgraph).data, face, place)))
+
+
+def on_face(mesh: bpy.types.Mesh, face: int, place: Vector) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Vertices [3] and their weights [3] of the point of a face that is nearest to a place."""
     polygon = mesh.polygons[face]
     mesh.calc_loop_triangles()
     first = polygon.loop_start - 2 * face  # each face before has two triangles fewer than corners
@@ -217,4 +223,48 @@ def move(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, index: int, face
     triangles = np.array([mesh.loop_triangles[row].vertices for row in rows], np.int32)
     corners = np.array([[mesh.vertices[vertex].co for vertex in triangle] for triangle in triangles.tolist()])
     row, weights = nearest(place, corners)
-    store(obj, landmarks.moved(index, triangles[row], weights))
+    return triangles[row], weights
+
+
+def lay(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, view: Matrix) -> None:
+    """Lays the landmarks of an average head over an object as it is seen, to be dragged where they belong.
+
+    view: 3 × 3, its columns right, up and backward of whoever looks the head in the face. The head is taken to be what
+    is uppermost. Raises UserError when the object has no surface.
+    """
+    evaluated = obj.evaluated_get(depsgraph)
+    mesh, axes = evaluated.data, np.array(view)
+    vertices, matrix = vertices_of(mesh), np.array(evaluated.matrix_world)
+    if not len(mesh.polygons):
+        raise UserError(f"“{obj.name}” has no faces.", "Choose a mesh object that is a head.")
+    seen = (vertices @ matrix[:3, :3].T + matrix[:3, 3]) @ axes  # right, up, backward
+    to_local = evaluated.matrix_world.inverted()
+    mirrored = evaluated.matrix_world.determinant() < 0  # left and right are the mesh's, and it is seen in a mirror
+    places = average_places(seen, -1 if mirrored else 1) @ axes.T
+    rows = []
+    for place in places.tolist():
+        start, ahead = to_local @ Vector(place), to_local.to_3x3() @ -view.col[2]
+        hit, point, _, face = obj.ray_cast(start, ahead, depsgraph=depsgraph)
+        if not hit:
+            _, point, _, face = obj.closest_point_on_mesh(start, depsgraph=depsgraph)
+        rows.append(on_face(mesh, face, point))
+    corners, weights = (np.array(part) for part in zip(*rows, strict=True))
+    nothing = np.zeros(COUNT, np.bool_)
+    store(obj, Landmarks(corners, weights.astype(np.float32), nothing, seen_topology(obj, depsgraph), np.inf, ""))
+
+
+def average_places(seen: NDArray[np.floating], left: int) -> NDArray[np.float64]:
+    """Where an average head's landmarks are [478, 3] before a mesh with vertices [V, 3], both along right, up and
+    backward. left: 1 where the head's left is on the right, −1 where it is on the left."""
+    model = load_builtin()
+    own = model.landmarks(model.vertices).astype(np.float64)
+    crown = model.vertices[model.masks["scalp"] > 0.5][:, 1].max()
+    low, high = seen.min(0), seen.max(0)
+    upper = seen[seen[:, 1] > high[1] - 0.4 * (high[1] - low[1])]
+    height = min(high[1] - low[1], 1.4 * np.ptp(upper[:, 0]))
+    scale = height / (crown - own[CHIN, 1])
+    places = np.empty_like(own)
+    places[:, 0] = (upper[:, 0].min() + upper[:, 0].max()) / 2 + left * scale * own[:, 0]
+    places[:, 1] = high[1] + scale * (own[:, 1] - crown)
+    places[:, 2] = high[2] + 0.1 * height
+    return places

@@ -4,7 +4,7 @@
 It grows a sphere, or returns the chosen head as it came. Words in the prompt make it do what a real one does on a bad
 day: print (a library's chatter), slow, deaf (hears no cancel), die, bug, refuse, notice, lie (indices out of range).
 The landmarks that it finds are the first corners of as many triangles; words in the mesh's name make it slow, refuse,
-doubt, lie, or do it in earnest (real).
+doubt or lie.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from headsculpt.head.builtin import load_builtin
 from headsculpt.head.landmarks import COUNT, MeshPoints
 from headsculpt.head.space import HeadSpace
 from headsculpt.jobs.events import Event, GenerateResult, JobControl, Notice, Preview, Progress, RegisterResult
-from headsculpt.jobs.kinds import KINDS
 from headsculpt.jobs.request import GenerateRequest, RegisterRequest
 from headsculpt.mesh import Mesh, TexturedMesh
 from headsculpt.worker import main
@@ -111,8 +110,6 @@ def finished(vertices: np.ndarray, triangles: np.ndarray, report: dict[str, obje
 def register(request: RegisterRequest, emit: Callable[[Event], None], control: JobControl) -> RegisterResult:
     """Row k of the mesh's triangles takes landmark k at its first corner, at its second where some were set by hand."""
     words = set(request.head.name.split())
-    if "real" in words:
-        return KINDS["register"].run(request, emit, control)
     if "refuse" in words:
         raise UserError("This mesh does not look like a head.", "Choose another one.")
     for step in range(1, STEPS + 1):

@@ -326,6 +326,25 @@ def test_refit_leaves_those_set_by_hand_and_lets_the_others_follow(addon: Addon)
     assert not current(addon, obj).fixed.any(), "found anew, all are"
 
 
+def test_they_can_be_laid_over_the_mesh_as_it_is_seen_from_the_front(addon: Addon) -> None:
+    """On a mirrored object too, about where they are on the built-in head, each on the mesh; then others can follow."""
+    head = head_of_a_stranger()
+    bpy.context.scene.headsculpt.head = head
+    head.location, head.scale = (3, 1, 2), (-2, 2, 2)
+    bpy.context.view_layer.update()
+    assert bpy.ops.headsculpt.place_landmarks() == {"FINISHED"}
+    model = addon("backend.headsculpt.head.builtin").load_builtin()
+    own = addon("scene").to_z_up(model.landmarks(model.vertices)) * [-2, 2, 2] + [3, 1, 2]
+    laid, height = places(addon, head), np.linalg.norm(own[10] - own[152])
+    assert np.median(np.linalg.norm(laid - own, axis=1)) < 0.2 * height
+    assert laid[263, 0] < 2.98 and laid[33, 0] > 3.02, "left and right are not the mesh's"
+    assert not current(addon, head).fixed.any() and np.isinf(current(addon, head).fit_error)
+    bpy.ops.headsculpt.move_landmark(index=152, location=tuple(own[152]))
+    find(refit=True)
+    np.testing.assert_allclose(places(addon, head)[152], own[152], atol=0.02 * height)
+    assert np.isfinite(current(addon, head).fit_error)
+
+
 def test_they_can_be_forgotten(addon: Addon) -> None:
     obj = scan()
     assert not bpy.ops.headsculpt.forget_landmarks.poll()

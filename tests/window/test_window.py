@@ -13,7 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
@@ -43,8 +45,8 @@ def root() -> Path:
     return ROOT
 
 
-def drive(root: Path, worker: list[str], prompt: str) -> list[str]:
-    """Lets drive.py do its steps; returns what it said. Screenshots are in OUT afterwards."""
+def drive(root: Path, story: str, worker: list[str], prompt: str = "") -> list[str]:
+    """Lets Blender follow a story; returns what it said. Screenshots are in OUT afterwards."""
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
     package = sorted((CHECKOUT / "dist").glob("headsculpt-*.zip"))
@@ -52,12 +54,12 @@ def drive(root: Path, worker: list[str], prompt: str) -> list[str]:
     python = Path(os.path.realpath(worker[0]))
     interpreter = python.parents[1]
     done = OUT / "steps.txt"
-    blender = ["blender", "--enable-event-simulate", "--python-exit-code", "1", "--python", HERE / "drive.py"]
+    blender = ["blender", "--enable-event-simulate", "--python-exit-code", "1", "--python", HERE / story]
     arguments = [package[-1], shlex.join(worker), prompt, done]
     finished = subprocess.run(
         ["bash", HERE / "window.sh", root, OUT, *blender, "--", *arguments],
         env={**os.environ, "BIND": f"{CHECKOUT}:{CHECKOUT} {interpreter}:{interpreter}", "SHOT_EVERY": "2"},
-        timeout=600,
+        timeout=900,
     )
     steps = done.read_text(encoding="utf-8").splitlines() if done.exists() else []
     log = OUT / "blender.log"
@@ -71,7 +73,7 @@ def worker_python() -> str:
 
 @pytest.mark.slow
 def test_a_head_by_mouse_and_keys(root: Path) -> None:
-    steps = drive(root, [worker_python(), str(CHECKOUT / "tests" / "fake_worker.py")], "a red slow ball")
+    steps = drive(root, "drive.py", [worker_python(), str(CHECKOUT / "tests" / "fake_worker.py")], "a red slow ball")
     for step in (
         "Add Head is pressed",
         "Random Head is pressed",
@@ -87,13 +89,40 @@ def test_a_head_by_mouse_and_keys(root: Path) -> None:
     assert any(colored(shot, (200, 60, 0)) for shot in shots[-8:]), "the head's colour is on no screenshot"
 
 
+@pytest.mark.slow
+def test_landmarks_by_mouse(root: Path) -> None:
+    """With the real worker. `HEADSCULPT_PICTURES=docs/pictures` makes the documentation's picture anew."""
+    steps = drive(root, "drive_landmarks.py", [worker_python(), "-m", "headsculpt", "worker"])
+    for step in (
+        "Find Landmarks is pressed",
+        "the landmarks are found",
+        "a landmark is dragged to where the mouse is",
+        "Esc puts a landmark back",
+        "one undo takes the drag back",
+        "and a redo brings it again",
+        "Refit is pressed",
+        "the others have followed, and the one that was dragged has not",
+        "Show Landmarks is pressed",
+        "Forget is pressed",
+        "a cube is refused",
+        "Place by Hand is pressed",
+    ):
+        assert step in steps
+    shown, hidden = (pixels(OUT / f"{name}.png") for name in ("shown", "hidden"))
+    assert (shown != hidden).any(-1).mean() > 0.002, "the landmarks are on no screenshot"
+    if folder := os.environ.get("HEADSCULPT_PICTURES"):
+        view = Image.fromarray(shown).crop((60, 84, 1030, 690))
+        view.save(CHECKOUT / folder / "landmarks.jpg", quality=85, optimize=True)
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
 def colored(path: Path, color: tuple[int, int, int]) -> bool:
     """Whether at least a hundredth of the picture has about this hue: red well above green, green above blue."""
-    import numpy as np
-    from PIL import Image
-
-    pixels = np.asarray(Image.open(path).convert("RGB"), np.float32)
-    share = pixels / np.maximum(pixels.max(-1, keepdims=True), 1)
+    picture = pixels(path).astype(np.float32)
+    share = picture / np.maximum(picture.max(-1, keepdims=True), 1)
     wanted = np.array(color, np.float32) / max(color)
-    near = (np.abs(share - wanted) < 0.25).all(-1) & (pixels.max(-1) > 60)
+    near = (np.abs(share - wanted) < 0.25).all(-1) & (picture.max(-1) > 60)
     return bool(near.mean() > 0.01)
