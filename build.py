@@ -24,11 +24,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 BACKEND = ROOT / "backend"
-UNFINISHED = BACKEND / "headsculpt" / "packs" / "pocket" / "training" / "next"  # weights that training goes on from
+UNFINISHED = "next"
+"""The name of folders with weights that training goes on from: they are not shipped."""
 DIST = ROOT / "dist"
 PYTHON = (3, 11)
 """The Python of Blender 4.2 to 5.0 and of the pinned packages."""
 MAX_PACKAGE_MB = 40
+KERNEL = re.compile(rb"@(njit|wp\.kernel)")
+CUDA = "cu130"
+"""torch's build for NVIDIA cards on Windows, where PyPI has only one for the processor. On Linux PyPI's is this one."""
 EXAMPLE = "an angry old man with green skin, a red mohawk and a red beard"
 
 
@@ -70,7 +74,7 @@ class Environment:
 
     def fingerprint(self) -> str:
         """Changes with the lists and with the checkout's place (environments can not be moved)."""
-        parts = [str(ROOT).encode(), *(path.read_bytes() for path in self.lists)]
+        parts = [str(ROOT).encode(), *(path.read_bytes() for path in self.lists), cuda_build().encode()]
         return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
     def ensure(self) -> None:
@@ -97,8 +101,19 @@ class Environment:
     def install_steps(self) -> Iterator[list[str]]:
         """pip's arguments: the very first package alone (see the list), then all."""
         lines = self.lists[0].read_text(encoding="utf-8").splitlines()
-        yield [next(line for line in lines if line and not line.startswith("#"))]
+        first = next(line for line in lines if line and not line.startswith("#"))
+        if first.startswith("torch==") and (build := cuda_build()):
+            yield [f"{first}+{build}", "--index-url", f"https://download.pytorch.org/whl/{build}"]
+        else:
+            yield [first]
         yield [word for path in self.lists for word in ("-r", str(path.relative_to(ROOT)))]
+
+
+def cuda_build() -> str:
+    """The build of torch to take from PyTorch's own index, or "" for PyPI's: HEADSCULPT_TORCH says which, else it is
+    CUDA on Windows with an NVIDIA driver."""
+    default = CUDA if os.name == "nt" and shutil.which("nvidia-smi") else ""
+    return os.environ.get("HEADSCULPT_TORCH", default)
 
 
 WORKER = Environment(
@@ -130,7 +145,7 @@ def link_backend() -> None:
 def compile_kernels() -> None:
     """Compiles numba's kernels into its cache, when their code is not what it was the last time."""
     done = WORKER.folder / "kernels-stamp"
-    kernels = [code for path in files_below(BACKEND, "*.py") if b"njit" in (code := path.read_bytes())]
+    kernels = [code for path in files_below(BACKEND, "*.py") if KERNEL.search(code := path.read_bytes())]
     wanted = hashlib.sha256(b"\0".join(kernels)).hexdigest()
     if done.is_file() and done.read_text() == wanted:
         return
@@ -158,7 +173,7 @@ def package_contents() -> dict[str, Path]:
     contents = {
         path.relative_to(ROOT / "headsculpt_blender"): path for path in files_below(ROOT / "headsculpt_blender")
     }
-    shipped = [path for path in files_below(BACKEND) if UNFINISHED not in path.parents]
+    shipped = [path for path in files_below(BACKEND) if UNFINISHED not in path.parts]
     contents |= {path.relative_to(ROOT): path for path in shipped + files_below(ROOT / "LICENSES")}
     contents |= {Path(name): ROOT / name for name in ("blender_manifest.toml", "LICENSE")}
     return {inside.as_posix(): path for inside, path in sorted(contents.items())}
@@ -308,6 +323,8 @@ def command_package(options: argparse.Namespace) -> None:
 
 
 def command_bench(options: argparse.Namespace) -> int | None:
+    if options.paper:
+        return command_run(["bench", "--paper"])
     if options.sweep is not None:
         return command_run(["sweep", *options.sweep])
     if options.registration is not None:
@@ -357,6 +374,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--fast", action="store_true", help="only what needs no Blender")
     add("package", command_package, "pack the extension into dist/ and let Blender validate it")
     command = add("bench", command_bench, "measure the kernels, the stages, the line and the import into Blender")
+    command.add_argument(
+        "--paper", action="store_true", help="steps per second of the Paper preset, on a graphics card"
+    )
     command.add_argument(
         "--sweep", nargs=argparse.REMAINDER, help="compare presets' variants instead; --sweep --help says more"
     )

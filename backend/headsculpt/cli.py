@@ -107,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", help="measure kernels, line and stages beside references")
     bench.set_defaults(command=_bench)
+    bench.add_argument("--paper", action="store_true", help="steps per second of the Paper preset, on a graphics card")
+    bench.add_argument("--pack", type=_pack_folder, help="of --paper: a pack's folder (default: random, in full size)")
     bench.add_argument("--registration", action="store_true", help="find the faces of heads whose landmarks are known")
     bench.add_argument("--out", type=Path, default=Path("out", "registration"), help="of --registration; resumable")
     bench.add_argument("--docs", type=Path, help="a checkout's docs folder, to bring its registration.md up to date")
@@ -457,6 +459,11 @@ def _worker(options: argparse.Namespace) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
+    if options.paper:
+        from headsculpt.bench.paper import print_paper
+
+        print_paper(options.pack)
+        return
     if options.registration:
         from headsculpt.bench.registration import run_registration
 

@@ -72,6 +72,30 @@ def test_changed_list_is_installed_into_what_is_there(environment: build.Environ
     assert machine.asked() == ["torch==1.1", "-r list.txt"]
 
 
+def test_torch_comes_from_its_own_index_where_pypi_has_no_build_for_cards(
+    environment: build.Environment, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HEADSCULPT_TORCH", raising=False)
+    environment.ensure()
+    assert machine.asked() == MADE  # neither Windows nor a driver
+    cuda = f"torch==1.0+{build.CUDA} --index-url https://download.pytorch.org/whl/{build.CUDA}"
+    with monkeypatch.context() as windows:
+        windows.setattr(build, "cuda_build", lambda: build.CUDA)
+        environment.ensure()
+        assert machine.asked() == [cuda, "-r list.txt"]
+    monkeypatch.setenv("HEADSCULPT_TORCH", "cpu")
+    environment.ensure()
+    assert machine.asked()[0] == "torch==1.0+cpu --index-url https://download.pytorch.org/whl/cpu"
+
+
+def test_windows_with_an_nvidia_driver_gets_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HEADSCULPT_TORCH", raising=False)
+    monkeypatch.setattr(build.os, "name", "nt")
+    for driver, wanted in (("nvidia-smi.exe", build.CUDA), (None, "")):
+        monkeypatch.setattr(build.shutil, "which", lambda name, driver=driver: driver)
+        assert build.cuda_build() == wanted
+
+
 @pytest.mark.parametrize("breaks_at", ["venv", "torch", "-r"])
 def test_half_made_environment_is_made_anew(environment: build.Environment, machine: Machine, breaks_at: str) -> None:
     machine.breaks_at = breaks_at

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import KDTree
 from shapes import icosphere
 from test_antialias import SCENES
 from tiny_pack import make_tiny_pack
@@ -19,12 +20,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from headsculpt import device
-from headsculpt.finish.finish import NECK
 from headsculpt.guidance.methods import Method
 from headsculpt.guidance.prompts import ViewPrompts
 from headsculpt.guidance.score import ScoreSettings
-from headsculpt.head.builtin import load_builtin
-from headsculpt.head.model import Head
 from headsculpt.jobs import generate
 from headsculpt.jobs.events import JobControl
 from headsculpt.jobs.request import GenerateRequest
@@ -245,10 +243,10 @@ def test_the_guard_itself_notices_both_faults() -> None:
 
 SMALL = Preset(
     coarse=replace(
-        PREVIEW.coarse, steps=18, resolutions=((0.0, 24),), samples=8, prior_resolution=65, extraction_resolution=48
+        PREVIEW.coarse, steps=6, resolutions=((0.0, 24),), samples=8, prior_resolution=65, extraction_resolution=48
     ),
-    fine=replace(PREVIEW.fine, steps=4, resolution=48, picture=32, smoothing=2),
-    paint=replace(PREVIEW.paint, steps=3, picture=32),
+    fine=replace(PREVIEW.fine, steps=2, resolution=48, picture=32, smoothing=2),
+    paint=replace(PREVIEW.paint, steps=2, picture=32),
     finish=FinishSettings(triangles=1500, texture=64, detail=0.0),
 )
 
@@ -256,29 +254,22 @@ SMALL = Preset(
 def test_a_whole_job_by_the_cards_kernels_makes_the_same_head(
     pack_folder: Path, on_card: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the same random numbers, up to rounding that eighteen steps carry on."""
+    """Up to rounding, which Adam makes larger from step to step: so the steps are few. Another seed moves half of all
+    vertices by 3 mm."""
     monkeypatch.setattr(generate, "PRESETS", {"preview": SMALL})
+    # on a card all rays draw their places, not those alone that meet something
     monkeypatch.setattr(volume, "_places", lambda rays, samples, _: torch.full((rays, samples), 0.5))
     request = GenerateRequest("a green man with red hair", pack=pack_folder, threads=1, preview_seconds=0)
-
-    def result() -> Any:
-        return generate.run_generate(request, lambda _: None, JobControl())
-
-    on_card(False)
-    own = result()
-    on_card(True)
-    cards = result()
-    assert cards.report["steps"] == own.report["steps"] == {"coarse": 18, "fine": 4, "paint": 3}
+    outcome = {}
+    for wanted in (False, True):
+        on_card(wanted)
+        outcome[wanted] = generate.run_generate(request, lambda _: None, JobControl())
+    own, cards = outcome[False], outcome[True]
+    assert cards.report["steps"] == own.report["steps"] == {"coarse": 6, "fine": 2, "paint": 2}
+    distance, _ = KDTree(own.mesh.vertices).query(cards.mesh.vertices)  # metres
+    assert np.median(distance) < 1e-4 and np.quantile(distance, 0.9) < 1e-3
     picture, expected = (outcome.mesh.base_color.astype(float) for outcome in (cards, own))
-    model = load_builtin()
-    chosen = Head.from_vertices(model, model.vertices)
-    space = chosen.space.to_head
-    found, wanted = space(cards.mesh.vertices), space(own.mesh.vertices)
-    assert found[:, 1].min() == pytest.approx(NECK, abs=0.01)
-    from scipy.spatial import KDTree
-
-    assert np.quantile(KDTree(wanted).query(found)[0], 0.99) < 0.03
-    assert abs(picture.mean((0, 1)) - expected.mean((0, 1))).max() < 4
+    assert np.abs(picture.mean((0, 1)) - expected.mean((0, 1))).max() < 2
     assert expected.std() > 4  # something was painted at all
 
 

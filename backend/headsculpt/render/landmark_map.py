@@ -84,7 +84,8 @@ def line_kernel(image, start, end, radius, color):  # type: ignore[no-untyped-de
 def landmark_maps(landmarks: Tensor, camera: Camera, device: torch.device | None = None) -> Tensor:
     """One map per view, float32 [B, 3, S, S] in [0, 1], on the device or, if it is None, on that of the landmarks.
 
-    landmarks: [478, 3], world; camera: B square views, S pixels a side, where the landmarks are. Nothing is culled: use it up to 90° from the front. A face with points behind the camera gives an empty map.
+    landmarks: [478, 3], world; camera: B square views, S pixels a side, where the landmarks are.
+    Nothing is culled: use it up to 90° from the front. A face with points behind the camera gives an empty map.
     """
     import torch
 

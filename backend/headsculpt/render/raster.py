@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which triangle each pixel sees, and attributes carried from vertices to pixels.
 
-On the CPU numba kernels do the work, on graphics cards those of raster_warp.py; the plain torch references are what they
-are tested and measured against.
+On the CPU numba kernels do the work, on graphics cards those of raster_warp.py. The plain torch references are what
+they are tested and measured against.
 """
 
 from __future__ import annotations
