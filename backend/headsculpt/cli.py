@@ -511,10 +511,12 @@ def _planned(options: argparse.Namespace, plan: Plan, preset: str) -> GenerateRe
 def _warm_up(options: argparse.Namespace) -> None:
     from headsculpt import render, shape
     from headsculpt.device import all_kinds
+    from headsculpt.head import registration
 
     for device in all_kinds():
         shape.warm_up(device)
         render.warm_up(device)
+    registration.warm_up()
 
 
 class _ProgressLine:

@@ -26,30 +26,34 @@ Indices = NDArray[np.int64]
 @dataclass(frozen=True)
 class Stage:
     """components, fields: how many of the template's, the first ones; width: distance at which a point counts a
-    quarter, head space units; steps; points: looked at in each direction."""
+    quarter, head space units; steps; points: looked at in each direction; set_spread: one standard deviation of how far
+    a landmark that was set by hand may be off its place, head space units."""
 
     components: int
     fields: int
     width: float
     steps: int
     points: int
+    set_spread: float
 
 
 ROUNDS = (
-    (24, Stage(5, 0, 0.06, 4, 250)),
-    (10, Stage(10, 6, 0.05, 5, 400)),
-    (3, Stage(30, 20, 0.04, 5, 800)),
+    (24, Stage(5, 0, 0.06, 4, 250, 0.03)),
+    (10, Stage(10, 6, 0.05, 5, 400, 0.03)),
+    (3, Stage(30, 20, 0.04, 5, 800, 0.02)),
 )
 """How the best pose is found: so many go on, and each is fitted so much better; at first stiffly, since a head that may
 bend fits everywhere."""
-FREE = (Stage(100, 130, 0.03, 5, 1500), Stage(100, 130, 0.02, 5, 2000), Stage(100, 130, 0.015, 4, 2500))
+FREE = (
+    Stage(100, 130, 0.03, 5, 1500, 0.003),
+    Stage(100, 130, 0.02, 5, 2000, 0.001),
+    Stage(100, 130, 0.015, 4, 2500, 0.001),
+)
 
 SPREAD = 0.0025
 """One standard deviation of what separates a head's surface from its mesh, head space units (.6 % of its height)."""
 INDEPENDENT = 500
 """Distances next to each other say the same; together they count as so many."""
-SET_SPREAD = 0.0006
-"""The same of a landmark that was set by hand."""
 MARGIN = 0.02
 """How far beyond the head places of the mesh still count: farther down are shoulders."""
 
@@ -152,7 +156,7 @@ def step(
             )
             jacobian.append(derivatives(template, fit, shape, rows, count, free))
             residual.append(rows.residual)
-            weight.append(rows.weight / SET_SPREAD**2)
+            weight.append(rows.weight / stage.set_spread**2)
     prior = np.concatenate([np.full(7, 1e-6), np.ones(count + 3 * free)])
     current = np.concatenate([np.zeros(7), fit.weights[:count], fit.fields[:free].reshape(-1)])
     matrix = np.concatenate(jacobian)
@@ -198,10 +202,11 @@ def rows_inward(
 ) -> Rows:
     """From places of the mesh to the nearest of the head's vertices, but for what lies below it."""
     points, facing = theirs
-    low, high = placed[template.outside].min((0, 1)) - MARGIN, placed[template.outside].max((0, 1)) + MARGIN
+    there = placed[template.shown]
+    low, high = there.min(0) - MARGIN, there.max(0) + MARGIN
     chosen = ((points > low) & (points < high)).all(axis=1)
     points, facing = points[chosen], facing[chosen]
-    nearest = template.shown[cKDTree(placed[template.shown]).query(points)[1]]
+    nearest = template.shown[cKDTree(there).query(points)[1]]
     own = normals[nearest]
     direction = unit(facing + own)
     offset = placed[nearest] - points

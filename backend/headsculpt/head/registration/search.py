@@ -70,7 +70,7 @@ def find_poses(template: Template, points: Floats, faces: NDArray[np.int64], att
     grid = distance_grid(cloud)
     outside = [index for index in head_points(template) if template.trust[index] > 0.5]
     coarse = template.vertices[rng.choice(outside, POINTS, replace=False)]
-    starts = first_guesses(cloud[::50], coarse, Rotation.random(random_state=rng).as_matrix())
+    starts = first_guesses(cloud[::80], coarse, Rotation.random(random_state=rng).as_matrix())
     found = descend(grid, coarse, starts)
     fine = template.vertices[rng.choice(outside, FINE_POINTS, replace=False)]
     found = descend(grid, fine, distinct(found, coarse, FINALISTS)[:, :7])
