@@ -63,9 +63,8 @@ class HEADSCULPT_OT_find_landmarks(bpy.types.Operator):
         shape = chosen_head(head, depsgraph)
         if self.refit and not shape.landmarks:
             raise UserError("There are no landmarks to begin with.", "Find them first.")
-        fixed = landmarks.stored(head).fixed if self.refit else None
         target = replace(scene.target_of(head, context), topology=evaluated_surface(head, depsgraph).topology)
-        return landmarks.request(shape, fixed), target
+        return landmarks.request(shape, landmarks.stored(head) if self.refit else None), target
 
 
 class HEADSCULPT_OT_place_landmarks(bpy.types.Operator):

@@ -27,6 +27,10 @@ from .session import Job
 from .surface import Surface, topology_of, vertices_of
 
 PROPERTY = "headsculpt_landmarks"
+HEIGHT_TO_WIDTH = 1.22
+"""Of the built-in head: crown to chin beside ear to ear."""
+ENOUGH = 4
+"""Landmarks set by hand from which on the worker needs no others to begin with."""
 
 
 @dataclass(frozen=True)
@@ -161,15 +165,17 @@ def weights_at(place: NDArray[Any], corners: NDArray[Any]) -> NDArray[np.float64
     return weights / weights.sum()
 
 
-def request(head: HeadShape, fixed: NDArray[np.bool_] | None) -> RegisterRequest:
-    """fixed: which of the landmarks that the head brings stay where they are; None to find all anew."""
+def request(head: HeadShape, known: Landmarks | None) -> RegisterRequest:
+    """known: what to begin with, which the head brings; None to find all anew. UserError for the built-in head."""
     if head.triangles is None:
         raise UserError("The landmarks of the built-in head are known.", "Choose another mesh to find its landmarks.")
-    if fixed is None:
-        return RegisterRequest(HeadShape(head.name, head.vertices, head.triangles))
-    numbers = np.flatnonzero(fixed).astype(np.int32)
-    points = head.landmarks
-    return RegisterRequest(head, numbers, MeshPoints(points.triangles[numbers], points.barycentric[numbers]))
+    anew = HeadShape(head.name, head.vertices, head.triangles)
+    if known is None or head.landmarks is None:
+        return RegisterRequest(anew)
+    fixed, points = np.flatnonzero(known.fixed).astype(np.int32), head.landmarks
+    only_laid = np.isinf(known.fit_error) and len(fixed) >= ENOUGH  # then those set by hand say more than the others
+    places = MeshPoints(points.triangles[fixed], points.barycentric[fixed])
+    return RegisterRequest(anew if only_laid else head, fixed, places)
 
 
 def take_result(job: Job, frame: Frame) -> bpy.types.Object:
@@ -260,8 +266,8 @@ def average_places(seen: NDArray[np.floating], left: int) -> NDArray[np.float64]
     own = model.landmarks(model.vertices).astype(np.float64)
     crown = model.vertices[model.masks["scalp"] > 0.5][:, 1].max()
     low, high = seen.min(0), seen.max(0)
-    upper = seen[seen[:, 1] > high[1] - 0.4 * (high[1] - low[1])]
-    height = min(high[1] - low[1], 1.4 * np.ptp(upper[:, 0]))
+    upper = seen[seen[:, 1] > high[1] - 0.5 * (high[1] - low[1])]
+    height = min(high[1] - low[1], HEIGHT_TO_WIDTH * np.ptp(upper[:, 0]))
     scale = height / (crown - own[CHIN, 1])
     places = np.empty_like(own)
     places[:, 0] = (upper[:, 0].min() + upper[:, 0].max()) / 2 + left * scale * own[:, 0]
