@@ -58,7 +58,7 @@ def choose(asked: str, *weights: Path) -> Choice:
 
 def _missing(device: torch.device) -> str:
     """Why this card can not be used, a sentence, or ""."""
-    if not torch.cuda.is_available():
+    if not torch.cuda.is_available() or torch.version.cuda is None:  # torch for AMD calls its cards cuda, too
         return "There is no NVIDIA card here, or torch was built without CUDA."
     if (device.index or 0) >= torch.cuda.device_count():
         return f"There is no graphics card number {device.index}."

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_pack import make_tiny_pack
@@ -17,6 +18,8 @@ from tiny_pack import make_tiny_pack
 from headsculpt import device
 from headsculpt.bench.paper import paper_rows, print_paper
 from headsculpt.errors import UserError
+from headsculpt.guidance.prompts import ViewPrompts
+from headsculpt.guidance.score import ScoreSettings
 from headsculpt.jobs import generate
 from headsculpt.jobs.events import JobControl, Notice
 from headsculpt.jobs.kinds import KINDS
@@ -24,7 +27,9 @@ from headsculpt.jobs.request import GenerateRequest
 from headsculpt.packs.codec import VaeCodec
 from headsculpt.packs.pack import Pack, load_pack
 from headsculpt.protocol import Frame
+from headsculpt.stages.distillation import QUICK_SHARE, Distillation
 from headsculpt.stages.presets import PAPER
+from headsculpt.stages.views import ViewSampler, ViewSettings
 from headsculpt.worker import Worker
 
 
@@ -39,6 +44,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def free(*bytes_free: float) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.version, "cuda", "13.0")
         monkeypatch.setattr(torch.cuda, "device_count", lambda: len(bytes_free))
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda where: (bytes_free[where.index or 0], 24e9))
 
@@ -139,6 +145,42 @@ def test_pictures_encoded_one_by_one_are_the_same_and_keep_less() -> None:
     torch.testing.assert_close(gradient(codec, 1.0), together, rtol=1e-4, atol=1e-5)
     encode(1)
     assert kept[1] < kept[0] / 10
+
+
+def test_a_packs_small_autoencoder_encodes_the_first_share_of_a_stage(tmp_path: Path) -> None:
+    from diffusers import AutoencoderTiny
+
+    torch.manual_seed(0)
+    small: Any = AutoencoderTiny(
+        encoder_block_out_channels=(4, 4, 4),
+        decoder_block_out_channels=(4, 4, 4),
+        num_encoder_blocks=(1, 1, 1),
+        num_decoder_blocks=(1, 1, 1),
+        latent_channels=6,
+    )
+    small.save_pretrained(make_tiny_pack(tmp_path) / "vae_tiny")
+    pack = load_pack(tmp_path)
+    score = ScoreSettings(landmarks=False)
+    views = ViewSampler(pack.spec, ViewSettings(), np.random.default_rng(0)).sample(32)
+
+    def gradient_at(progress: float) -> torch.Tensor:
+        pictures = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        prompts = ViewPrompts(pack, "a bald man", settings=score)
+        distillation = Distillation(pack, prompts, np.zeros((478, 3)), score, torch.Generator().manual_seed(0))
+        (found,) = torch.autograd.grad(distillation.picture_loss(pictures, views, progress), pictures)
+        return found
+
+    def expected(encode: Any) -> torch.Tensor:
+        pictures = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        prompts = ViewPrompts(pack, "a bald man", settings=score)
+        distillation = Distillation(pack, prompts, np.zeros((478, 3)), score, torch.Generator().manual_seed(0))
+        (found,) = torch.autograd.grad(distillation.latent_loss(encode(pictures), views, 0.5), pictures)
+        return found
+
+    torch.testing.assert_close(
+        gradient_at(QUICK_SHARE - 0.01), expected(lambda pictures: small.encode(2 * pictures - 1).latents)
+    )
+    torch.testing.assert_close(gradient_at(QUICK_SHARE), expected(pack.codec.encode))
 
 
 def test_a_pack_spares_a_card_what_no_step_needs(pack_folder: Path) -> None:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from headsculpt.errors import UserError
-from headsculpt.packs.codec import Codec, LinearCodec, VaeCodec
+from headsculpt.packs.codec import Codec, LinearCodec, TinyCodec, VaeCodec
 from headsculpt.packs.tokens import add_learned_tokens, read_tokens, token_files
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ FETCH_AGAIN = "Get the pack again, or choose another folder."
 
 INSTRUCTIONS = "controlnet_instructions"
 """The folder of the ControlNet that edits are made with; a pack may do without."""
+QUICK = "vae_tiny"
+"""The folder of a small autoencoder (diffusers' AutoencoderTiny, TAESD); a pack may do without."""
 
 
 def check_files(folder: Path, base: Path) -> None:
@@ -33,8 +35,8 @@ def check_files(folder: Path, base: Path) -> None:
     """
     if base.is_dir():
         _check_base(base)
-    for part in ("controlnet_landmarks", INSTRUCTIONS):
-        if part != INSTRUCTIONS or (folder / part).is_dir():
+    for part in ("controlnet_landmarks", INSTRUCTIONS, QUICK):
+        if part == "controlnet_landmarks" or (folder / part).is_dir():
             _read_json(folder / part / "config.json")
             _weights_variant(folder / part)
     for path in token_files(folder):
@@ -120,6 +122,14 @@ def load_codec(folder: Path, device: torch.device, dtype: torch.dtype) -> Codec:
         return LinearCodec(**load_file(folder / "codec" / "model.safetensors"), device=device)
     except (OSError, TypeError, ValueError) as error:
         raise UserError(f"The file in {folder / 'codec'} is no codec.", FETCH_AGAIN) from error
+
+
+def load_quick_codec(folder: Path, device: torch.device, dtype: torch.dtype) -> Codec | None:
+    if not (folder / QUICK).is_dir():
+        return None
+    from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+
+    return TinyCodec(load_network(folder / QUICK, AutoencoderTiny, device, dtype))
 
 
 def _has_whole_tokenizer(folder: Path) -> bool:

@@ -19,7 +19,15 @@ from headsculpt.device import sent
 from headsculpt.errors import UserError
 from headsculpt.packs.base import load_base
 from headsculpt.packs.codec import Codec
-from headsculpt.packs.files import FETCH_AGAIN, INSTRUCTIONS, check_files, load_learned_words, load_network
+from headsculpt.packs.files import (
+    FETCH_AGAIN,
+    INSTRUCTIONS,
+    QUICK,
+    check_files,
+    load_learned_words,
+    load_network,
+    load_quick_codec,
+)
 from headsculpt.packs.lora import add_lora
 from headsculpt.packs.spec import PackSpec, read_description
 
@@ -51,6 +59,8 @@ class Pack:
     """The ControlNet of pictures to edit, without its first layers; None in a pack that can not edit."""
     instruction_encoder: torch.nn.Module | None = field(default=None, repr=False)
     """Those layers."""
+    quick_codec: Codec | None = field(default=None, repr=False)
+    """A small autoencoder that does nearly as `codec`; None in a pack that has none."""
     learned_tokens: tuple[str, ...] = ()
     """The pack's own and the user's for it (tokens.py), by name."""
 
@@ -121,7 +131,9 @@ class Pack:
     def spare_card(self, saving: bool = False) -> None:
         """Leaves on a graphics card what distillation needs in every step; text encoder and instruction net go to the
         processor. saving: pictures go through the autoencoder one by one, in a fraction of the memory."""
-        self.codec.one_by_one = saving
+        for codec in (self.codec, self.quick_codec):
+            if codec is not None:
+                codec.one_by_one = saving
         if self.device.type == "cpu":
             return
         self.text_encoder.to("cpu", torch.float32)
@@ -277,6 +289,7 @@ def load_pack(
         landmark_encoder=landmark_encoder,
         instruction_net=instruction_net,
         instruction_encoder=instruction_encoder,
+        quick_codec=load_quick_codec(folder, device, dtype),
         learned_tokens=learned,
     )
     _check_fit(pack, folder)
@@ -303,6 +316,8 @@ def _check_fit(pack: Pack, folder: Path) -> None:
         "unet and vae or codec": unet.in_channels == unet.out_channels == pack.codec.channels,
         "unet and text_encoder": unet.cross_attention_dim == encoder.hidden_size,
         "tokenizer and text_encoder": len(pack.tokenizer) <= encoder.vocab_size,
+        f"vae and {QUICK}": pack.quick_codec is None
+        or (pack.quick_codec.channels, pack.quick_codec.factor) == (pack.codec.channels, pack.codec.factor),
         "pack.json and vae or codec": pack.spec.image_size % pack.codec.factor == 0,
         "scheduler and this program": pack.spec.prediction_type in ("epsilon", "v_prediction"),
     }

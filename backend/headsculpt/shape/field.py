@@ -16,6 +16,8 @@ from headsculpt.shape.distance import FIELD_BOUND, sample_grid
 from headsculpt.shape.hashgrid import HashGrid
 from headsculpt.shape.prior import Prior
 
+_AT_ONCE = 1 << 20  # points of a texture whose colours are asked for together: more would not fit on a small card
+
 
 @dataclass(frozen=True)
 class FieldSettings:
@@ -124,7 +126,8 @@ class RadianceField(nn.Module):
     @torch.no_grad()
     def colors_at(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """`color` of points [N, 3] in arrays, wherever the field is."""
-        return self.color(torch.from_numpy(points).to(self.distance.device)).cpu().numpy()
+        parts = torch.from_numpy(points).split(_AT_ONCE)
+        return torch.cat([self.color(part.to(self.distance.device)).cpu() for part in parts]).numpy()
 
     def density_normals(self, points: torch.Tensor, epsilon: float) -> torch.Tensor:
         """Unit normals [N, 3] along which the density falls; zero where it is constant.

@@ -15,6 +15,10 @@ from headsculpt.packs.pack import Pack
 from headsculpt.render.landmark_map import landmark_maps
 from headsculpt.stages.views import Views
 
+QUICK_SHARE = 0.7
+"""Share of a stage, from its beginning, in which pictures go through the pack's small autoencoder, where it has one;
+the last steps need the whole one (ours: the autoencoder is half of Stable Diffusion's work in a step)."""
+
 
 class Distillation:
     """Landmark-guided score distillation (Eq. 5) for one head, one prompt and one pack."""
@@ -42,7 +46,8 @@ class Distillation:
         size = self.pack.spec.image_size
         if pictures.shape[-1] != size:
             pictures = F.interpolate(pictures, size=(size, size), mode="bilinear", antialias=pictures.shape[-1] > size)
-        return self.latent_loss(self.pack.codec.encode(pictures), views, progress)
+        quick = self.pack.quick_codec if progress < QUICK_SHARE else None
+        return self.latent_loss((quick or self.pack.codec).encode(pictures), views, progress)
 
     def latent_loss(self, latents: Tensor, views: Views, progress: float) -> Tensor:
         """The same for pictures that are latents [B, C, h, w] already."""
