@@ -201,7 +201,9 @@ def decimated(head: Stranger, rng: np.random.Generator) -> Stranger:
 def cut_at_the_neck(head: Stranger, rng: np.random.Generator) -> Stranger:
     """Somewhat aslant, below the chin."""
     tilt = Rotation.from_euler("xz", rng.uniform(-15, 15, 2), degrees=True).as_matrix()
-    mesh = cut_below(Mesh(head.vertices @ tilt.T, head.triangles), rng.uniform(-0.48, -0.4))
+    mesh = cut_below(
+        Mesh((head.vertices @ tilt.T).astype(np.float32), head.triangles.astype(np.int32)), rng.uniform(-0.48, -0.4)
+    )
     return Stranger(
         mesh.vertices.astype(np.float64) @ tilt, mesh.triangles.astype(np.int64), head.landmarks, (*head.what, "cut")
     )

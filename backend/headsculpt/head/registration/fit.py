@@ -120,8 +120,8 @@ def spread(template: Template, count: int, rng: np.random.Generator) -> Indices:
     """Vertices [N] of the outside, the more often the more area is about them and the more it says."""
     corners = template.vertices[template.outside]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    share = np.bincount(template.outside.reshape(-1), np.repeat(area, 3), len(template.vertices))
-    share = np.sqrt(share) * template.trust  # the root: the face has smaller triangles because it says more
+    around = np.bincount(template.outside.reshape(-1), np.repeat(area, 3), len(template.vertices))
+    share: Floats = np.sqrt(around) * template.trust  # the root: the face has smaller triangles because it says more
     return rng.choice(len(share), min(count, int((share > 0).sum())), replace=False, p=share / share.sum())
 
 

@@ -102,7 +102,9 @@ def register(
     else:
         if marks is None:
             raise not_a_head("No place was found on it where a face would fit.")
-    found = nearest_points(pose.to_target(fit.moved(template.model.landmarks(shape))), vertices, triangles)
+    found = nearest_points(
+        pose.to_target(fit.moved(template.model.landmarks(shape).astype(np.float64))), vertices, triangles
+    )
     if fixed is not None and places is not None:
         found.triangles[fixed], found.barycentric[fixed] = places.triangles, places.barycentric
     inner = fit_space(template.model, shape.astype(np.float32))
