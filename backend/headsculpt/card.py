@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import warp as wp
+import warp
 from torch import Tensor
+
+wp: Any = warp
+"""Untyped: what stands in a kernel is Warp's language, not Python's."""
 
 wp.config.log_level = wp.LOG_WARNING
 wp.config.kernel_cache_dir = str(Path(sys.prefix, "kernels", "warp"))  # beside numba's

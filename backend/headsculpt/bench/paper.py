@@ -118,6 +118,11 @@ class _Watch(SilentMonitor):
         self._start = 0.0
 
     def after_step(self, stage: str, step: int, steps: int, mesh: Callable[[], Mesh]) -> bool:
+        self.note(step, steps)
+        return False
+
+    def note(self, step: int, steps: int) -> None:
+        """`step` of `steps` is done."""
         if step in (self.skip, steps):
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
@@ -125,7 +130,6 @@ class _Watch(SilentMonitor):
                 self._start = time.perf_counter()
             else:
                 self.rate = (steps - self.skip) / (time.perf_counter() - self._start)
-        return False
 
 
 def _rate(step: Callable[[], None], like: _Watch, count: int) -> float:
@@ -133,7 +137,7 @@ def _rate(step: Callable[[], None], like: _Watch, count: int) -> float:
     watch = _Watch(like.skip, like.device)
     for number in range(1, count + 1):
         step()
-        watch.after_step("", number, count, lambda: Mesh(np.empty((0, 3)), np.empty((0, 3))))
+        watch.note(number, count)
     return watch.rate
 
 

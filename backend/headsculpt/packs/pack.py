@@ -136,7 +136,7 @@ class Pack:
                 codec.one_by_one = saving
         if self.device.type == "cpu":
             return
-        self.text_encoder.to("cpu", torch.float32)
+        torch.nn.Module.to(self.text_encoder, "cpu", torch.float32)
         for network in (self.instruction_net, self.instruction_encoder):
             if network is not None:
                 network.to("cpu")

@@ -65,8 +65,8 @@ class Camera:
 
     def to(self, device: torch.device) -> Camera:
         """The same cameras on another device."""
-        moved = (sent(tensor, device) for tensor in (self.rotation, self.position, self.fov_y))
-        return Camera(*moved, self.height, self.width)
+        rotation, position, fov_y = (sent(tensor, device) for tensor in (self.rotation, self.position, self.fov_y))
+        return replace(self, rotation=rotation, position=position, fov_y=fov_y)
 
     @property
     def focal(self) -> Tensor:

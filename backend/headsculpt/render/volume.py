@@ -70,8 +70,8 @@ def sample_rays(
         from headsculpt.render.volume_warp import sample_all_rays
 
         places = sent(_places(len(origins), samples, generator), origins.device)
-        rays = torch.arange(len(origins), device=origins.device)
-        return RaySamples(rays, *sample_all_rays(origins, directions, occupancy, places, density, OPAQUE, bound))
+        all_rays = torch.arange(len(origins), device=origins.device)
+        return RaySamples(all_rays, *sample_all_rays(origins, directions, occupancy, places, density, OPAQUE, bound))
     mask = array(occupancy)
     starts, ways = array(origins), array(directions)
     known = np.zeros((0, 0, 0), np.float32) if density is None else array(density)

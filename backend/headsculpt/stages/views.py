@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -50,9 +50,14 @@ class Views:
 
     def to(self, device: torch.device) -> Views:
         """The same views on another device, to render them there."""
-        names = ("azimuth", "elevation", "light", "ambient", "background")
-        return replace(
-            self, camera=self.camera.to(device), **{name: sent(getattr(self, name), device) for name in names}
+        return Views(
+            self.camera.to(device),
+            sent(self.azimuth, device),
+            sent(self.elevation, device),
+            self.shot,
+            sent(self.light, device),
+            sent(self.ambient, device),
+            sent(self.background, device),
         )
 
 
