@@ -68,6 +68,7 @@ class HEADSCULPT_OT_generate(bpy.types.Operator):
             preset=self.setting(settings, "preset").lower(),
             head=chosen_head(head, context.evaluated_depsgraph_get()) if head else None,
             threads=options.threads or None,
+            device=options.device.lower(),
             **models.chosen_model(options),
         )
         return request, scene.target_of(head, context)

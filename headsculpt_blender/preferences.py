@@ -21,6 +21,11 @@ MODELS = (
     ),
 )
 
+DEVICES = (
+    ("AUTO", "Automatic", "An NVIDIA graphics card that has room, else the processor"),
+    ("CPU", "Processor", "The processor, and leave graphics cards alone"),
+)
+
 
 class HeadSculptLora(bpy.types.PropertyGroup):
     path: bpy.props.StringProperty(name="LoRA", description="A .safetensors file", subtype="FILE_PATH")
@@ -60,6 +65,7 @@ class HeadSculptPreferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
     )
     loras: bpy.props.CollectionProperty(type=HeadSculptLora)
+    device: bpy.props.EnumProperty(name="Compute on", description="Where the worker computes", items=DEVICES)
     threads: bpy.props.IntProperty(
         name="CPU threads", description="Threads that the worker computes with; 0 for one per core", min=0, max=256
     )
@@ -92,6 +98,7 @@ class HeadSculptPreferences(bpy.types.AddonPreferences):
         elif self.model == "SD15":
             column.prop(self, "store")
             column.label(text="The Model panel in the 3D view's sidebar downloads it", icon="INFO")
+        column.prop(self, "device")
         column.prop(self, "threads")
         column.separator()
         column.prop(self, "flame_file")

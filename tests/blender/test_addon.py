@@ -117,6 +117,22 @@ def test_the_panel_s_fields_are_used_where_a_script_gives_none(addon: Addon) -> 
     assert (obj["headsculpt_prompt"], obj["headsculpt_seed"], obj["headsculpt_preset"]) == ("a ball", 12, "paper")
 
 
+def test_the_preferences_say_where_to_compute(addon: Addon, monkeypatch: pytest.MonkeyPatch) -> None:
+    operators, asked = addon("operators"), []
+
+    def refuse(**fields: object) -> None:
+        asked.append(fields["device"])
+        raise addon("backend.headsculpt.errors").UserError("That will do.", "")
+
+    monkeypatch.setattr(operators, "GenerateRequest", refuse)
+    options = bpy.context.preferences.addons["bl_ext.user_default.headsculpt"].preferences
+    for device in ("CPU", "AUTO"):
+        options.device = device
+        with pytest.raises(RuntimeError, match="That will do"):
+            bpy.ops.headsculpt.generate(prompt="a ball")
+    assert asked == ["cpu", "auto"]
+
+
 def place_of(name: str) -> Callable[[bpy.types.Object], None]:
     def turned(obj: bpy.types.Object) -> None:
         obj.matrix_world = Matrix.LocRotScale((1, -2, 3), Euler((0.4, 1.1, -2.0)), (2, 2, 2))
