@@ -10,9 +10,11 @@ import pytest
 import trimesh
 from tiny_pack import make_tiny_pack
 
+from headsculpt.bench.strangers import ellipsoid, ellipsoid_triangles
 from headsculpt.errors import Cancelled, UserError
 from headsculpt.finish.finish import NECK
 from headsculpt.head.builtin import load_builtin
+from headsculpt.head.landmarks import MeshPoints
 from headsculpt.head.model import Head
 from headsculpt.jobs import generate
 from headsculpt.jobs.events import Event, GenerateResult, JobControl, Notice, Preview, Progress
@@ -74,6 +76,28 @@ def test_what_no_word_changes_comes_out_where_and_as_large_as_the_chosen_head(
     previews = [event.mesh for event in events if isinstance(event, Preview)]
     assert previews and previews[0].colors is not None
     assert previews[0].vertices[:, 1].max() == pytest.approx(top, abs=0.02 * height)
+
+
+def test_a_stranger_s_head_that_lies_on_its_back_with_shoulders_gives_a_head_that_lies_there(pack: Path) -> None:
+    """Inside out, all its vertices doubled, landmarks known."""
+    model = load_builtin()
+    chest = ellipsoid(np.array([0.19, 0.15, 0.1]))
+    chest[:, 1] -= 0.3
+    upright = np.concatenate([model.vertices, chest])
+    triangles = np.concatenate([model.triangles, ellipsoid_triangles() + len(model.vertices)])[:, ::-1]
+    lying = (0.1 * upright[:, [0, 2, 1]] * [1, 1, -1]).astype(np.float32)  # the face looks along +y
+    landmarks = MeshPoints(model.landmark_triangles, model.landmark_barycentric[:, ::-1])
+    shape = HeadShape(
+        "scan", lying[triangles].reshape(-1, 3), np.arange(triangles.size, dtype=np.int32).reshape(-1, 3), landmarks
+    )
+    result, _ = run(pack, head=shape)
+    found = trimesh.Trimesh(result.mesh.vertices, result.mesh.triangles, process=False)
+    assert found.is_watertight and found.volume > 0
+    skin = model.vertices[model.masks["skin"] > 0.5]
+    crown = -0.1 * skin[:, 1].max()  # the crown points along −z
+    assert found.bounds[0, 2] == pytest.approx(crown, abs=0.003)
+    assert found.bounds[1, 1] == pytest.approx(0.1 * skin[:, 2].max(), abs=0.003)
+    assert found.bounds[1, 2] < 0.1 * 0.16  # the shoulders are gone
 
 
 def test_the_same_request_gives_the_same_arrays_whoever_watches(pack: Path) -> None:
