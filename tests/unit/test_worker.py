@@ -259,7 +259,16 @@ def test_a_request_survives_the_line() -> None:
     vertices = np.random.default_rng(1).normal(size=(10, 3)).astype(np.float32)
     lora = ((Path("/loras/clay.safetensors"), 0.5), (Path("/loras/b.safetensors"), 1.0))
     request = GenerateRequest(
-        "a  head\n", "hat", 5, "paper", HeadShape("x", vertices), Path("/packs/a"), 2, 0.0, Path("/fine"), lora
+        "a  head\n",
+        "hat",
+        5,
+        "paper",
+        HeadShape("x", vertices),
+        Path("/packs/a"),
+        threads=2,
+        preview_seconds=0.0,
+        base=Path("/fine"),
+        lora=lora,
     )
     fields, arrays = request.to_message()
     again = GenerateRequest.from_message(json.loads(json.dumps(fields)), arrays)
