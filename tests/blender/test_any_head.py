@@ -514,7 +514,7 @@ def test_the_textures_of_a_mirrored_head_are_on_their_faces(addon: Addon) -> Non
 # --- in earnest -----------------------------------------------------------------------------------------------------
 
 
-def test_the_real_worker_finds_the_face_of_a_head_that_lies_about(addon: Addon) -> None:
+def test_the_real_worker_finds_the_face_of_a_head_that_lies_about(addon: Addon, until: Until) -> None:
     """The built-in head with another face, decimated, its mesh turned and shrunk: landmarks in the world, against where
     they are on the model itself."""
     preferences = bpy.context.preferences.addons[ID].preferences
@@ -545,6 +545,7 @@ def test_the_real_worker_finds_the_face_of_a_head_that_lies_about(addon: Addon) 
     assert np.median(error) < 0.03 * eyes
     assert 0 < current(addon, lying).fit_error < 0.03
     by_hand(addon, lying, odd, expected)
+    grows_there(addon, lying, until)
 
 
 def by_hand(addon: Addon, lying: bpy.types.Object, odd: Matrix, expected: np.ndarray) -> None:
@@ -565,3 +566,31 @@ def by_hand(addon: Addon, lying: bpy.types.Object, odd: Matrix, expected: np.nda
     print(f"by hand: laid {np.median(laid) / eyes:.3f}, refitted {np.median(error) / eyes:.3f} of the eye distance")
     assert np.median(error) < 0.05 * eyes < 0.1 * eyes < np.median(laid)
     assert np.flatnonzero(current(addon, lying).fixed).tolist() == sorted(dragged)
+
+
+def grows_there(addon: Addon, lying: bpy.types.Object, until: Until) -> None:
+    """And what grows from it, mirrored and stretched, has its face where the mesh has it; then it is cancelled."""
+    lying.matrix_world = Matrix.LocRotScale((0, 3, 1), Euler((0.5, 0, 2)), (-0.02, 0.025, 0.02)) @ lying.matrix_world
+    bpy.context.view_layer.update()
+    pump, scene = addon("pump"), addon("scene")
+    shape = addon("head").chosen_head(lying, depsgraph())
+    request = addon("operators").GenerateRequest("a bald old man", head=shape, threads=1, preview_seconds=1.0)
+    pump.start(request, scene.target_of(lying, bpy.context))
+    key = pump.session.job.key
+    until(lambda: scene.find_preview(key) or not pump.session.busy, 400)
+    assert pump.session.card is None, pump.session.card.text()
+    growing = scene.find_preview(key)
+    face = places(addon, lying)
+    height = np.linalg.norm(face[10] - face[152])
+    local = [growing.matrix_world.inverted() @ Vector(place) for place in face[[1, 10, 152, 33, 263, 61, 291]]]
+    nearest = [growing.matrix_world @ growing.closest_point_on_mesh(point)[1] for point in local]
+    apart = np.linalg.norm(np.array(nearest) - face[[1, 10, 152, 33, 263, 61, 291]], axis=1) / height
+    print(f"grows {apart.max():.3f} of the face's height off")
+    assert apart.max() < 0.15
+    assert growing.matrix_world.determinant() > 0
+    mesh = growing.data
+    centre = sum((vertex.co for vertex in mesh.vertices), Vector()) / len(mesh.vertices)
+    outward = [polygon.normal.dot(polygon.center - centre) > 0 for polygon in mesh.polygons]
+    assert np.mean(outward) > 0.8, "it is inside out"
+    bpy.ops.headsculpt.cancel()
+    until(lambda: not pump.session.busy)
