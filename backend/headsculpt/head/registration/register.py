@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from headsculpt.errors import UserError
 from headsculpt.head.landmarks import MeshPoints
 from headsculpt.head.model import fit_space
-from headsculpt.head.registration.fit import FREE, ROUNDS, Fit, Marks, fitted
+from headsculpt.head.registration.fit import FREE, INDEPENDENT, ROUNDS, SPREAD, Fit, Marks, fitted
 from headsculpt.head.registration.search import Pose, facet_normals, find_poses, head_points, misfit
 from headsculpt.head.registration.target import Surface, sampled, visible_surface
-from headsculpt.head.registration.template import Template, load_template
+from headsculpt.head.registration.template import EXPRESSIONS, Template, load_template
 from headsculpt.head.space import CROWN_TO_CHIN, HeadSpace
 from headsculpt.shape.repair import cluster
 
@@ -36,6 +36,8 @@ TRIMMED = 0.85
 """Share of the head's places, the nearest to the mesh, that the fit error is the mean of: others are hair and holes."""
 ATTEMPTS = 2
 """With other starts, where no face was found at first."""
+OPEN_MOUTH = 1.5
+"""Standard deviations by which the jaw is opened for the second fit."""
 ENOUGH = 4
 """Landmarks set by hand from which on they give a pose."""
 
@@ -94,7 +96,7 @@ def register(
             poses.insert(0, pose_of(own, marks.places))
         pose, fit = best(template, points, faces, poses, marks, after_step)
         target = Surface.of(pose.to_head(points), faces)
-        fit = fitted(template, target, fit, FREE, placed_marks(marks, pose), after_step)
+        fit = finished(template, target, fit, placed_marks(marks, pose), after_step)
         shape = fit.shape(template)
         error, effort = fit_error(template, target, fit, shape), effort_of(fit)
         if effort < GREATEST_EFFORT and error < GREATEST_ERROR:
@@ -143,6 +145,22 @@ def best(
         tried.sort(key=lambda runner: runner[0])
         runners = [(pose, fit) for _, pose, fit in tried]
     return runners[0]
+
+
+def finished(template: Template, target: Surface, fit: Fit, marks: Marks | None, after_step: Callable[[], None]) -> Fit:
+    """The fit with everything that the template can do, from a closed mouth and from an open one: a lower lip that has
+    begun on the wrong side of a gap stays there. The more likely head of the two."""
+    jaw = template.identities + list(EXPRESSIONS).index("jawOpen")
+    weights = fit.weights.copy()
+    weights[jaw] += OPEN_MOUTH
+    tried = [fitted(template, target, start, FREE, marks, after_step) for start in (fit, replace(fit, weights=weights))]
+    return min(tried, key=lambda candidate: unlikeliness(template, target, candidate))
+
+
+def unlikeliness(template: Template, target: Surface, fit: Fit) -> float:
+    """Twice the negative logarithm of how likely this head is under this mesh, but for a constant."""
+    off = fit_error(template, target, fit, fit.shape(template)) * CROWN_TO_CHIN / SPREAD
+    return effort_of(fit) + INDEPENDENT * off**2
 
 
 def score(template: Template, pose: Pose, fit: Fit, cloud: Floats, normals: Floats, marks: Marks | None) -> float:
