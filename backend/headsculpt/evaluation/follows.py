@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from headsculpt.evaluation.pages import fill, strip_picture, write_picture
+from headsculpt.evaluation.pages import fill, stacked, strip_picture, write_picture
 from headsculpt.evaluation.runs import Emit, Generate, make
 from headsculpt.finish.files import check_writable, write_whole
 from headsculpt.finish.gltf import read_glb
@@ -156,9 +156,8 @@ def _picture(shapes: Sequence[Floats], triangles: NDArray[np.int32], followed: S
     for vertices, each in zip(shapes, followed, strict=True):
         result = np.asarray(strip_picture([each.folder]))
         shape = _views(vertices, triangles, len(result))
-        rows.append(np.concatenate([shape, result], axis=1))
-    width = min(row.shape[1] for row in rows)
-    return Image.fromarray(np.concatenate([row[:, :width] for row in rows]))
+        rows.append(Image.fromarray(np.concatenate([shape, result], axis=1)))
+    return stacked(rows)
 
 
 def _views(vertices: Floats, triangles: NDArray[np.int32], size: int) -> NDArray[np.uint8]:
