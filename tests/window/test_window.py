@@ -21,6 +21,13 @@ HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
 ROOT = CHECKOUT / "out" / "window" / "trixie"
 OUT = CHECKOUT / "out" / "window" / "run"
+WRITE_FLAME = """
+import sys
+from pathlib import Path
+from flame_files import arrays_of, flame_pickle
+from headsculpt.evaluation.flame_stand_in import flame_stand_in
+Path(sys.argv[1]).write_bytes(flame_pickle(arrays_of(flame_stand_in())))
+"""
 
 
 def why_not() -> str:
@@ -113,6 +120,31 @@ def test_landmarks_by_mouse(root: Path) -> None:
     if folder := os.environ.get("HEADSCULPT_PICTURES"):
         view = Image.fromarray(shown).crop((60, 84, 1030, 690))
         view.save(CHECKOUT / folder / "landmarks.jpg", quality=85, optimize=True)
+
+
+@pytest.mark.slow
+def test_a_flame_head_by_mouse(root: Path) -> None:
+    """Of a file of FLAME's layout that does not say its version; the real reading, and a quick worker that grows."""
+    path = os.pathsep.join([str(CHECKOUT / "tests" / "unit"), str(CHECKOUT / "backend")])
+    file = OUT.parent / "flame.pkl"
+    subprocess.run([worker_python(), "-c", WRITE_FLAME, file], env={**os.environ, "PYTHONPATH": path}, check=True)
+    steps = drive(root, "drive_flame.py", [worker_python(), str(CHECKOUT / "tests" / "fake_worker.py")], "a red ball")
+    for step in (
+        "Add FLAME Head is pressed",
+        "a FLAME head is the head shape",
+        "one undo takes it away",
+        "and a redo brings it again",
+        "Shape1 is dragged",
+        "Jaw is dragged",
+        "Random Head is pressed",
+        "one undo takes the random head back",
+        "and a redo brings the random head again",
+        "Generate is pressed",
+        "the head was sent as it stood",
+    ):
+        assert step in steps
+    added, moved = (pixels(OUT / f"{name}.png") for name in ("added", "jaw"))
+    assert (added != moved)[100:690, 60:770].any(-1).mean() > 0.01, "the sliders moved nothing in the 3D view"
 
 
 def pixels(path: Path) -> np.ndarray:
