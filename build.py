@@ -271,9 +271,10 @@ def command_test(options: argparse.Namespace) -> None:
         "ruff check": lambda: run([python, "-m", "ruff", "check", "."]),
         "ruff format": lambda: run([python, "-m", "ruff", "format", "--check", "."]),
         "mypy": lambda: run([python, "-m", "mypy", "backend", "build.py"]),
-        "unit tests": lambda: run([python, "-m", "pytest", "tests/unit"]),
+        "unit tests": lambda: run([python, "-m", "pytest", "-m", "not slow", "tests/unit"]),
     }
     if not options.fast:
+        checks["slow unit tests"] = lambda: run([python, "-m", "pytest", "-m", "slow", "tests/unit"])
         checks["package"] = package
         checks["Blender tests"] = test_in_blender
         checks["demo"] = test_demo

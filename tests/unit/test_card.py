@@ -209,6 +209,7 @@ def step(pack_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
     return parts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [Method.SDS, Method.TARGET, Method.NFSD])
 def test_no_step_of_the_coarse_stage_waits_for_a_card_or_mixes_devices(
     step: Callable[..., Any], method: Method, monkeypatch: pytest.MonkeyPatch
@@ -251,6 +252,7 @@ SMALL = Preset(
 )
 
 
+@pytest.mark.slow
 def test_a_whole_job_by_the_cards_kernels_makes_the_same_head(
     pack_folder: Path, on_card: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

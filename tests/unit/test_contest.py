@@ -230,6 +230,7 @@ prompt = "a bald man with green skin"
 """
 
 
+@pytest.mark.slow
 def test_each_method_runs_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real engine and the shipped rivals, on a tiny pack, with a few steps, by the command line."""
     make_tiny_pack(tmp_path / "pack")

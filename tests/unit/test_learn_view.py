@@ -229,6 +229,7 @@ def ctrl_c(control: JobControl) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "raised"), [(JobControl.cancel, Cancelled), (ctrl_c, KeyboardInterrupt)])
 def test_an_interrupted_job_goes_on_to_the_same_result(
     folder: Path, pictures: Path, tmp_path: Path, how: Callable[[JobControl], None], raised: type[BaseException]
@@ -246,6 +247,7 @@ def test_an_interrupted_job_goes_on_to_the_same_result(
     assert broken.read_bytes() == straight.read_bytes() and not (tmp_path / "broken.safetensors.unfinished").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["other pictures", "damaged"])
 def test_another_job_s_state_is_not_used(folder: Path, pictures: Path, tmp_path: Path, what: str) -> None:
     out = tmp_path / "word.safetensors"

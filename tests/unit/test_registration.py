@@ -34,6 +34,8 @@ from headsculpt.jobs.kinds import KINDS
 from headsculpt.jobs.register import run_register, write_registration
 from headsculpt.jobs.request import HeadShape, RegisterRequest
 
+pytestmark = pytest.mark.slow  # a fit takes seconds
+
 
 @pytest.fixture(scope="module")
 def model() -> HeadModel:
