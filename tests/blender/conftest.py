@@ -43,6 +43,12 @@ def addon_module(installed: None) -> Callable[[str], ModuleType]:
     return lambda name: importlib.import_module(f"{ID}.{name}")
 
 
+def forget_model(preferences: bpy.types.AddonPreferences) -> None:
+    """The built-in model and nothing beside it: preferences stay from one test to the next."""
+    preferences.model, preferences.pack, preferences.store, preferences.base = "POCKET", "", "", ""
+    preferences.loras.clear()
+
+
 @pytest.fixture
 def addon(addon_module: Callable[[str], ModuleType]) -> Iterator[Callable[[str], ModuleType]]:
     """The add-on's modules by name, in an empty scene, with the fake worker as its worker."""
@@ -51,9 +57,9 @@ def addon(addon_module: Callable[[str], ModuleType]) -> Iterator[Callable[[str],
     session = addon_module("pump").session
     preferences = bpy.context.preferences.addons[ID].preferences
     preferences.worker_command = shlex.join([setting("HEADSCULPT_WORKER_PYTHON"), str(FAKE_WORKER)])
-    preferences.model, preferences.pack, preferences.store, preferences.base = "POCKET", "", "", ""
-    preferences.loras.clear()
+    forget_model(preferences)
     yield addon_module
+    forget_model(preferences)
     session.disconnect()
     session.finish()
     session.card = None
