@@ -43,8 +43,10 @@ def addon_module(installed: None) -> Callable[[str], ModuleType]:
     return lambda name: importlib.import_module(f"{ID}.{name}")
 
 
-def forget_model(preferences: bpy.types.AddonPreferences) -> None:
-    """The built-in model and nothing beside it: preferences stay from one test to the next."""
+def forget_model() -> None:
+    """The built-in model and nothing beside it: preferences stay from one test to the next. They are looked up each time,
+    since a test that enables the add-on anew leaves others in their place."""
+    preferences = bpy.context.preferences.addons[ID].preferences
     preferences.model, preferences.pack, preferences.store, preferences.base = "POCKET", "", "", ""
     preferences.loras.clear()
 
@@ -57,9 +59,9 @@ def addon(addon_module: Callable[[str], ModuleType]) -> Iterator[Callable[[str],
     session = addon_module("pump").session
     preferences = bpy.context.preferences.addons[ID].preferences
     preferences.worker_command = shlex.join([setting("HEADSCULPT_WORKER_PYTHON"), str(FAKE_WORKER)])
-    forget_model(preferences)
+    forget_model()
     yield addon_module
-    forget_model(preferences)
+    forget_model()
     session.disconnect()
     session.finish()
     session.card = None
