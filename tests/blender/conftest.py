@@ -44,8 +44,8 @@ def addon_module(installed: None) -> Callable[[str], ModuleType]:
 
 
 def forget_model() -> None:
-    """The built-in model and nothing beside it: preferences stay from one test to the next. They are looked up each time,
-    since a test that enables the add-on anew leaves others in their place."""
+    """The built-in model and nothing beside it: preferences stay from one test to the next. They are looked up each
+    time, since a test that enables the add-on anew leaves others in their place."""
     preferences = bpy.context.preferences.addons[ID].preferences
     preferences.model, preferences.pack, preferences.store, preferences.base = "POCKET", "", "", ""
     preferences.loras.clear()
