@@ -346,17 +346,25 @@ def _check_flame(options: argparse.Namespace) -> None:
         )
 
 
-def _template(options: argparse.Namespace, prompt: str) -> GenerateRequest:
+def _template(
+    options: argparse.Namespace, prompt: str, preset: str | None = None, seed: int | None = None
+) -> GenerateRequest:
+    """A request of the command's own options. preset, seed: instead of those, for commands that have none."""
     from headsculpt.jobs.request import GenerateRequest
 
     return GenerateRequest(
         prompt=prompt,
-        seed=options.seed,
-        preset=options.preset,
+        seed=options.seed if seed is None else seed,
+        preset=preset or options.preset,
         pack=options.pack,
         threads=options.threads,
         preview_seconds=0,
     )
+
+
+def _planned(options: argparse.Namespace, plan: Plan, preset: str) -> GenerateRequest:
+    """A request of which only prompt and seed change from one of a plan's heads to the next."""
+    return _template(options, plan.orders[0].example.prompt, preset, plan.orders[0].seed)
 
 
 def _list_packs(options: argparse.Namespace) -> None:
@@ -493,19 +501,6 @@ def _contest(options: argparse.Namespace) -> None:
     template = _planned(options, sweep.plan, sweep.plan.preset)
     for path in run_contest(contest, sweep, options.out, template, _ProgressLine(), options.only, options.docs):
         print(path)
-
-
-def _planned(options: argparse.Namespace, plan: Plan, preset: str) -> GenerateRequest:
-    """A request of which only prompt and seed change from one of a plan's heads to the next."""
-    from headsculpt.jobs.request import GenerateRequest
-
-    return GenerateRequest(
-        prompt=plan.orders[0].example.prompt,
-        preset=preset,
-        pack=options.pack,
-        threads=options.threads,
-        preview_seconds=0,
-    )
 
 
 def _warm_up(options: argparse.Namespace) -> None:

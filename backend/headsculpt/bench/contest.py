@@ -8,18 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from headsculpt.bench.measures import (
     COLUMNS,
     Found,
     attributes_counted,
     faces_counted,
-    measured,
     views_counted,
 )
 from headsculpt.bench.sweep_pages import heads_sheet
-from headsculpt.bench.variant_heads import Job, jobs_of, make_heads
+from headsculpt.bench.variant_heads import Job, jobs_of, make_heads, measured_job
 from headsculpt.bench.variants import Sweep
 from headsculpt.errors import UserError
 from headsculpt.evaluation.clip import ClipScore
@@ -28,7 +26,6 @@ from headsculpt.evaluation.pages import SIDES, fill, write_picture
 from headsculpt.evaluation.runs import Emit, Generate
 from headsculpt.evaluation.shares import difference, wilson
 from headsculpt.finish.files import check_writable, write_whole
-from headsculpt.jobs.events import Notice
 from headsculpt.jobs.generate import run_generate
 from headsculpt.jobs.request import GenerateRequest
 
@@ -100,23 +97,12 @@ def run_contest(
 
 def _side(name: str, jobs: Sequence[Job], emit: Emit) -> Side:
     """What there is of a row."""
-    reports = [job.report for job in jobs]
-    found = tuple(
-        None if report is None else _measured(job, report, emit) for job, report in zip(jobs, reports, strict=True)
-    )
+    found = tuple(measured_job(job, emit, base_must_succeed=False) for job in jobs)
     clip = clip_if_there(jobs[0].request)
     prompts = list(dict.fromkeys(job.example.prompt for job in jobs))
     there = [job for job, head in zip(jobs, found, strict=True) if head is not None]
     clips = tuple(clip_score(clip, job.request, job.folder, prompts) for job in there) if clip else ()
     return Side(name, tuple(jobs), found, clips)
-
-
-def _measured(job: Job, report: dict[str, Any], emit: Emit) -> Found | None:
-    try:
-        return measured(job.example, job.request, job.folder, report)
-    except ValueError as error:  # a head without a scalp
-        emit(Notice(f"{job.folder} can not be measured: {error}"))
-        return None
 
 
 def table(sides: Sequence[Side]) -> str:

@@ -9,15 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from headsculpt.bench.measures import COLUMNS, Found, measured
+from headsculpt.bench.measures import COLUMNS
 from headsculpt.bench.sweep_pages import Row, sheet, table
-from headsculpt.bench.variant_heads import Job, jobs_of, make_heads
+from headsculpt.bench.variant_heads import Job, jobs_of, make_heads, measured_job
 from headsculpt.bench.variants import Group, Sweep, Variant
 from headsculpt.errors import UserError
 from headsculpt.evaluation.pages import fill, write_picture
 from headsculpt.evaluation.runs import Emit, Generate
 from headsculpt.finish.files import check_writable, write_whole
-from headsculpt.jobs.events import Notice
 from headsculpt.jobs.generate import run_generate
 from headsculpt.jobs.request import GenerateRequest
 from headsculpt.stages.presets import PRESETS
@@ -70,15 +69,7 @@ def _without_the_preset(group: Group, preset: Preset) -> Group:
 
 def _row(jobs: Sequence[Job], emit: Emit) -> Row:
     """What there is of a variant."""
-    found: list[tuple[Found, Path]] = []
-    for job in jobs:
-        if report := job.report:
-            try:
-                found.append((measured(job.example, job.request, job.folder, report), job.folder))
-            except ValueError as error:  # a head without a scalp
-                if job.group is None:
-                    raise
-                emit(Notice(f"{job.folder} can not be measured: {error}"))
+    found = [(head, job.folder) for job in jobs if (head := measured_job(job, emit)) is not None]
     return Row(jobs[0].variant.name, tuple(head for head, _ in found), tuple(path for _, path in found), len(jobs))
 
 

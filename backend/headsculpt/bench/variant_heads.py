@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from headsculpt.bench.measures import Found, measured
 from headsculpt.bench.variants import BASE, Sweep, Variant
 from headsculpt.errors import UserError
 from headsculpt.evaluation.examples import Example
@@ -96,6 +97,23 @@ def make_heads(
                     raise
                 emit(Notice(f"{job.group or BASE}, {job.variant.name} made no head: {error}"))
         then()
+
+
+def measured_job(job: Job, emit: Emit, base_must_succeed: bool = True) -> Found | None:
+    """What is found of a job's head; None if it is not there, or can not be measured, which is told.
+
+    Raises ValueError for a head of the base's own that can not be measured, if that must succeed.
+    """
+    report = job.report
+    if report is None:
+        return None
+    try:
+        return measured(job.example, job.request, job.folder, report)
+    except ValueError as error:  # a head without a scalp
+        if base_must_succeed and job.group is None:
+            raise
+        emit(Notice(f"{job.folder} can not be measured: {error}"))
+        return None
 
 
 class _Clock:
