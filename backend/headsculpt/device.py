@@ -73,6 +73,14 @@ def _size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether it multiplies in bfloat16 by itself, about twice as fast as in single precision. Elsewhere bfloat16 is
+    emulated, and far slower."""
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def all_kinds() -> list[torch.device]:
     """Of those here: the processor and, if it can be used, the first card."""
     card = torch.device("cuda", 0)

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from headsculpt.evaluation.judge.network import SIZE
 
-BLOCK = 6
-"""Side of the blocks in pixels: 8 of a picture of 128."""
+BLOCK = 8
+"""Side of the blocks in pixels, as in the pack's codec and in JPEG."""
 LUMA = torch.tensor([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])
 """sRGB to JPEG's brightness and two differences of colour."""
 
@@ -49,7 +49,7 @@ def _soft(pictures: Tensor, random: torch.Generator) -> Tensor:
     if len(pictures) == 0:
         return pictures
     size = pictures.shape[-1]
-    small = int(size / float(_uniform(random, (), 1.2, 2.2)))
+    small = int(size / float(_uniform(random, (), 1.2, 2.6)))
     shrunk = functional.interpolate(pictures, (small, small), mode="bilinear", antialias=True)
     return functional.interpolate(shrunk, (size, size), mode="bilinear")
 

@@ -22,9 +22,9 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "face": ("hidden", "shown"),
 }
 """All that the network is asked, and the possible answers."""
-SIZE = 96
+SIZE = 128
 """Side of the pictures that it reads, pixels."""
-WIDTHS, BLOCKS = (16, 32, 64, 128), (0, 1, 1, 1)
+WIDTHS, BLOCKS = (16, 32, 96, 192), (0, 1, 2, 2)
 """Channels after each halving of the picture, and residual blocks there."""
 PLACES, MIXED = 32, 160
 """Channels that keep their place in the picture, and the features that all of those are mixed into."""
@@ -97,7 +97,3 @@ def load(path: Path) -> tuple[Network, dict[str, str]]:
         {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     )
     return network.eval(), notes
-
-
-def _full(value: Tensor) -> Tensor:
-    return value.float() if value.is_floating_point() else value

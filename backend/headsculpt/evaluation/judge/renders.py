@@ -39,7 +39,7 @@ class Views:
         return self.whole + self.near + self.twin
 
 
-TRAINING_VIEWS = Views(2, 2, 1)
+TRAINING_VIEWS = Views(3, 2, 1)
 """Few of each, of many heads: with a dozen pictures of each the network learned the heads by heart."""
 HELD_OUT_VIEWS = Views(5, 5, 0)
 

@@ -15,11 +15,11 @@ from headsculpt.render.raster import array, interpolate_kernel, rasterize_kernel
 
 Floats = NDArray[np.floating]
 
-SIZE = 128
+SIZE = 144
 """Side of a picture, pixels: more than the network reads, so that it can be zoomed."""
 SAMPLES = 2
 """Samples a pixel, along each side."""
-WHOLE_SHARE, NEAR_SHARE = (0.30, 0.56), (1.08, 1.55)
+WHOLE_SHARE, NEAR_SHARE = (0.36, 0.56), (1.08, 1.55)
 """Crown to chin as a share of the picture's height: of the whole head, of the face alone."""
 FACE = np.array([0.0, -0.07, 0.12])
 """What cameras near the face look at, head space."""

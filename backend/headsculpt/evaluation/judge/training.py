@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from headsculpt.device import computes_bfloat16
 from headsculpt.evaluation.judge import network
 from headsculpt.evaluation.judge.augment import augment
 from headsculpt.evaluation.judge.network import Network
@@ -59,7 +60,7 @@ class Trainer:
     def __init__(self, pictures: NDArray, labels: NDArray, plan: Plan, device: str) -> None:
         """pictures: uint8 [N, S, S, 3]; labels: int8 [N, Q]."""
         torch.manual_seed(plan.seed)  # layers take their first weights from the global generator
-        self.plan, self.device = plan, device
+        self.plan, self.device = plan, torch.device(device)
         self.pictures, self.labels = torch.from_numpy(pictures), torch.from_numpy(labels).long()
         self.network = Network().to(device)
         self.optimizer = torch.optim.AdamW(
@@ -85,7 +86,10 @@ class Trainer:
         start = time.perf_counter()
         chosen = torch.randint(0, len(self.pictures), (self.plan.batch,), generator=self.order)
         pictures = self.pictures[chosen].to(self.device).permute(0, 3, 1, 2) / 255
-        scores = self.network(augment(pictures, self.random))
+        pictures = augment(pictures, self.random)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=computes_bfloat16(self.device)):
+            scores = self.network(pictures)
+        scores = {name: answers.float() for name, answers in scores.items()}
         loss = answer_loss(scores, self.labels[chosen].to(self.device), self.plan.smoothing)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from diffusers.models.attention_processor import AttnProcessor
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
@@ -154,6 +155,13 @@ def continue_from(folder: Path, seed: int) -> Networks:
 
 def _floats(path: Path) -> dict[str, Tensor]:
     return {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
+
+
+def attend_plainly(networks: Networks) -> None:
+    """Attention by matrix products: torch's fused attention has a slow gradient in bfloat16 on processors."""
+    networks.unet.set_attn_processor(AttnProcessor())
+    networks.controlnet.set_attn_processor(AttnProcessor())
+    networks.text_encoder.set_attn_implementation("eager")
 
 
 def fit_codec(pictures: NDArray[np.uint8], channels: int = LATENT_CHANNELS, limit: int = 2000) -> dict[str, Tensor]:

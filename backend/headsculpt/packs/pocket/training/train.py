@@ -27,6 +27,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ....device import computes_bfloat16
 from ....render import landmark_map
 from ...spec import PackSpec
 from . import networks
@@ -46,7 +47,7 @@ class Plan:
     final_rate: float = 0.02
     warm_up: int = 200
     """Steps."""
-    batch: int = 32
+    batch: int = 64
     empty_captions: float = 0.10
     """Share of captions left empty, for classifier-free guidance."""
     landmark_batches: float = 0.45
@@ -99,7 +100,10 @@ class Trainer:
     """The loop's whole state, which `state` gives and `restore` takes."""
 
     def __init__(self, pack: Networks, data: TrainingSet, plan: Plan, device: str) -> None:
-        self.pack, self.data, self.plan, self.device = pack.to(device), data, plan, device
+        self.pack, self.data, self.plan, self.device = pack.to(device), data, plan, torch.device(device)
+        self.mixed = computes_bfloat16(self.device)
+        if self.mixed and self.device.type == "cpu":
+            networks.attend_plainly(pack)
         self.alphas = DDIMScheduler(**networks.SCHEDULE).alphas_cumprod.to(device)
         self.parameters = self.pack.parameters()
         self.optimizer = torch.optim.AdamW(
@@ -130,9 +134,12 @@ class Trainer:
         start = time.perf_counter()
         latents, tokens, maps = self.data.batch(self.plan, self.rng)
         noise = torch.randn(latents.shape, generator=self.generator)
-        t = torch.randint(0, len(self.alphas), (len(latents),), generator=self.generator)
+        # a time from each part of the schedule: a batch's loss then varies less
+        shares = (torch.arange(len(latents)) + torch.rand(len(latents), generator=self.generator)) / len(latents)
+        t = (shares * len(self.alphas)).long()
         latents, tokens, noise, t = (tensor.to(self.device) for tensor in (latents, tokens, noise, t))
-        loss = self.loss(latents, tokens, None if maps is None else maps.to(self.device), noise, t)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+            loss = self.loss(latents, tokens, None if maps is None else maps.to(self.device), noise, t)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
         self.optimizer.zero_grad(set_to_none=True)
@@ -156,7 +163,7 @@ class Trainer:
             down, middle = self.pack.controlnet(noisy, t, words, maps, return_dict=False)
             residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
         velocity = self.pack.unet(noisy, t, words, **residuals).sample
-        return (velocity - (alpha.sqrt() * noise - (1 - alpha).sqrt() * latents)).square().mean()
+        return (velocity.float() - (alpha.sqrt() * noise - (1 - alpha).sqrt() * latents)).square().mean()
 
     @torch.no_grad()
     def _update_average(self) -> None:
