@@ -15,7 +15,7 @@ from shapes import icosphere
 
 from headsculpt.evaluation.attributes import ATTRIBUTES
 from headsculpt.evaluation.judge import network, studio, training, trial
-from headsculpt.evaluation.judge.augment import _cosines, augment
+from headsculpt.evaluation.judge.augment import BLOCK, _cosines, augment
 from headsculpt.evaluation.judge.mirrored import NECK, face_painted_behind, two_faced
 from headsculpt.evaluation.judge.network import QUESTIONS, SIZE, Network
 from headsculpt.evaluation.judge.reading import (
@@ -147,7 +147,7 @@ def test_augmented_pictures() -> None:
     assert float(first.min()) >= 0 and float(first.max()) <= 1 and not torch.equal(first[0], first[1])
     assert float((first.mean((1, 2, 3)) - 0.5).abs().max()) < 0.2  # still the same picture
     assert first.mean(3)[:, :, :20].mean() < first.mean(3)[:, :, -20:].mean() - 0.3
-    waves = np.eye(6)
+    waves = np.eye(BLOCK)
     np.testing.assert_allclose(_cosines(), idctn(waves, axes=[1], norm="ortho"), atol=1e-6)
 
 
@@ -161,8 +161,8 @@ def test_weights_come_back(tmp_path: Path) -> None:
         for name, scores in net(pictures).items():
             assert scores.shape == (2, len(QUESTIONS[name]))
             assert torch.allclose(loaded(pictures)[name], scores, atol=2e-2)
-    assert sum(parameter.numel() for parameter in net.parameters()) <= 1_000_000
-    assert (tmp_path / "w.safetensors").stat().st_size <= 2_000_000
+    assert sum(parameter.numel() for parameter in net.parameters()) <= 2_500_000
+    assert (tmp_path / "w.safetensors").stat().st_size <= 5_000_000
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def test_any_size_of_picture(ball: Mesh) -> None:
 @pytest.mark.skipif(not WEIGHTS.exists(), reason="the judge is being trained")
 def test_the_judge_that_ships(wardrobe: Wardrobe) -> None:
     """It reads heads that it was not trained on, and knows a second face."""
-    assert WEIGHTS.stat().st_size <= 2_000_000
+    assert WEIGHTS.stat().st_size <= 5_000_000
     judge, right, asked = load_judge(), 0, 0
     for seed in range(3):
         rng = np.random.default_rng([99, seed])

@@ -79,7 +79,7 @@ def test_other_settings_or_another_model_are_another_run(
 def test_what_the_showcase_writes(tmp_path: Path, template: GenerateRequest) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
-    (docs / "showcase.md").write_text("Before\n<!-- showcase -->\nold\n<!-- /showcase -->\nafter\n")
+    (docs / "showcase.md").write_text("Before\n<!-- showcase -->\nof last year\n<!-- /showcase -->\nafter\n")
     out = tmp_path / "out"
     run_showcase(out, template, print, [SECOND], generate=Engine())
     written = run_showcase(out, template, print, [FIRST], docs, Engine())
@@ -91,7 +91,7 @@ def test_what_the_showcase_writes(tmp_path: Path, template: GenerateRequest) -> 
     assert data[0]["found"]["colors"]["hair"]["nearest"] == "green" and data[0]["asked"]["hair"] == "red"
     page = (docs / "showcase.md").read_text()
     assert page.startswith("Before\n<!-- showcase -->\n| |") and page.endswith("<!-- /showcase -->\nafter\n")
-    assert "old" not in page
+    assert "of last year" not in page
     (row,) = [line for line in page.splitlines() if line.startswith(f"| {FIRST} |")]
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
     assert cells[2].startswith("green 0.") and "nearer" not in cells[2]

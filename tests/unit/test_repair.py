@@ -8,7 +8,7 @@ from shapes import icosphere
 
 from headsculpt.finish.clean import signed_volume
 from headsculpt.shape.distance import signed_distance_grid
-from headsculpt.shape.repair import cluster, on_border, outer_surface, weld
+from headsculpt.shape.repair import cluster, on_border, outer_surface, reach_down, weld
 
 
 def test_mixed_windings_are_turned_outwards() -> None:
@@ -58,3 +58,18 @@ def test_thinning_out_keeps_the_shape() -> None:
 def test_rims() -> None:
     faces = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1]])
     assert on_border(faces, 5).tolist() == [False, True, True, True, False]
+
+
+def test_a_neck_that_ends_too_early_reaches_down_and_other_openings_stay() -> None:
+    ball = icosphere(4)
+    heights = ball.vertices[ball.triangles].mean(1)[:, 1]
+    keep = (heights > -0.2) & (heights < 0.25)  # a hole at the crown, a ragged border at the neck
+    points, faces = weld(ball.vertices.astype(float), ball.triangles[keep].astype(np.int64))
+    longer, walled = reach_down(points, faces, top=-0.1, height=-0.4)
+    border = longer[on_border(walled, len(longer))]
+    assert set(np.unique(border[border[:, 1] < 0, 1])) == {-0.4} and (border[:, 1] > 0.2).any()
+    corners = longer[walled]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert ((normals * corners.mean(1))[:, [0, 2]].sum(1) > -1e-12).all()  # outwards, also the new wall
+    again, same = reach_down(longer, walled, top=-0.1, height=-0.4)
+    assert len(again) == len(longer) and len(same) == len(walled)

@@ -21,10 +21,12 @@ from headsculpt.jobs.events import Event, JobControl, Notice
 from headsculpt.jobs.register import registered
 from headsculpt.jobs.request import HeadShape, RegisterRequest
 from headsculpt.mesh import Mesh
-from headsculpt.shape.repair import weld
+from headsculpt.shape.repair import reach_down, weld
 
 CHEST = -0.5
 """Height, in head space, at which what hangs on a head is cut off; results are cut a little higher (finish.NECK)."""
+THROAT = -0.2
+"""An open border that lies below as a whole is where a neck ends."""
 
 
 def chosen_head(
@@ -61,11 +63,14 @@ def head_of_file(path: Path) -> HeadShape:
 
 
 def bust(model: HeadModel, shape: HeadShape, found: Registration, landmarks: NDArray[np.float32]) -> Head:
-    """What can be seen of a mesh from outside, down to the neck; landmarks [478, 3]: where they are on it."""
+    """What can be seen of a mesh from outside, down to the chest; a neck that ends above is made longer.
+
+    landmarks [478, 3]: where they are on it.
+    """
     assert shape.triangles is not None
     points, faces = visible_surface(found.space.to_head(shape.vertices), shape.triangles)
     cut = cut_below(Mesh(points.astype(np.float32), faces.astype(np.int32)), CHEST)
-    points, faces = weld(cut.vertices, cut.triangles)
+    points, faces = reach_down(*weld(cut.vertices, cut.triangles), THROAT, CHEST)
     _, nearest = cKDTree(found.head).query(points)
     masks = {name: mask[nearest] for name, mask in model.masks.items()}
     for inner in ("teeth", "gums", "mouth_bag", "eye_sockets"):  # what can be seen is none of these

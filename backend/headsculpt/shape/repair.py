@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from headsculpt.render.raster import rasterize_kernel
 
@@ -92,15 +94,35 @@ def _different(faces: Indices) -> Indices:
     return np.sort(first)
 
 
+def border_edges(faces: Indices) -> Indices:
+    """The edges [E, 2] that have one triangle only, from start to end as it walks them."""
+    walked = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    low, high = np.sort(walked, axis=1).T
+    _, index, uses = np.unique(low * (int(faces.max(initial=0)) + 1) + high, return_inverse=True, return_counts=True)
+    return walked[uses[index.reshape(-1)] == 1]
+
+
 def on_border(faces: Indices, count: int) -> NDArray[np.bool_]:
     """Which of so many vertices lie on an edge that has one triangle only."""
-    ends = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
-    keys, uses = np.unique(ends[:, 0] * count + ends[:, 1], return_counts=True)
-    lone = keys[uses == 1]
     border = np.zeros(count, bool)
-    border[lone // count] = True
-    border[lone % count] = True
+    border[border_edges(faces)] = True
     return border
+
+
+def reach_down(points: Floats, faces: Indices, top: float, height: float) -> tuple[Floats, Indices]:
+    """A mesh whose open borders go on straight down to y = height, those that lie below y = top as a whole: a neck that
+    ends too early."""
+    edges = border_edges(faces)
+    graph = coo_array((np.ones(len(edges)), edges.T), shape=(len(points), len(points)))
+    _, loop = connected_components(graph, directed=False)
+    highest = np.full(loop.max(initial=0) + 1, -np.inf)
+    np.maximum.at(highest, loop, points[:, 1])
+    edges = edges[(highest[loop[edges[:, 0]]] < top) & (points[edges, 1] > height).any(axis=1)]
+    ends, index = np.unique(edges, return_inverse=True)
+    below = points[ends] * [1, 0, 1] + [0, height, 0]
+    (start, end), (under_start, under_end) = edges.T, index.reshape(-1, 2).T + len(points)
+    walls = np.stack([end, start, under_start, end, under_start, under_end], axis=1).reshape(-1, 3)
+    return weld(np.concatenate([points, below]), np.concatenate([faces, walls]))
 
 
 def views_of(points: Floats, faces: Indices) -> tuple[Floats, Floats]:
