@@ -175,6 +175,9 @@ class Backward:
         assert all(parameter.grad is not None for parameter in self.parameters)
         Backward.steps += 1
 
+    def slow_down(self, share: float) -> None:
+        assert 0 < share <= 1
+
 
 def without_data(pack: Pack, folder: Path) -> Pack:
     """The pack as `spare_card` leaves it on a card."""
@@ -232,7 +235,7 @@ def test_no_step_of_painting_waits_for_a_card_or_mixes_devices(step: Callable[..
         paint.run_paint(
             icosphere(2), field, distillation, sampler, replace(PREVIEW.paint, steps=2, picture=16), SilentMonitor()
         )
-    assert Backward.steps == 2
+    assert Backward.steps == 2 * PREVIEW.paint.fits
 
 
 def test_the_guard_itself_notices_both_faults() -> None:

@@ -73,6 +73,17 @@ def test_without_trouble_it_is_adam() -> None:
     assert descent.said == []
 
 
+def test_slowing_down_takes_shares_of_the_first_rates() -> None:
+    """Adam's first step is as long as its rate."""
+    descent = Descent()
+    descent.adam.slow_down(0.5)
+    descent.adam.slow_down(0.1)
+    descent.steps(1)
+    assert torch.allclose(descent.first.abs(), torch.full((3,), 0.01)) and torch.allclose(
+        (descent.second - 1).abs(), torch.full((3,), 0.001), atol=1e-6
+    )
+
+
 @pytest.mark.parametrize("factor", [torch.nan, torch.inf, -torch.inf, 1e30, 1e5])
 def test_a_broken_step_changes_nothing(factor: float) -> None:
     descent = Descent()

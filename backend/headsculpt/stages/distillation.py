@@ -43,14 +43,34 @@ class Distillation:
 
         views: on the processor, wherever the pictures are; progress: share of the stage that is done, 0 … 1.
         """
+        return self.latent_loss(self.encode(pictures, progress), views, progress)
+
+    def latent_loss(self, latents: Tensor, views: Views, progress: float) -> Tensor:
+        """The same for pictures that are latents [B, C, h, w] already."""
+        # a mean over views and latent pixels, so that the weights of other losses hold for any batch and size
+        return distillation_loss(latents, self._gradient(latents, views, progress)) / _places(latents)
+
+    @torch.no_grad()
+    def target(self, pictures: Tensor, views: Views, progress: float) -> Tensor:
+        """What the latents of these pictures are to become, [B, C, h, w]: a step down the score's gradient."""
+        latents = self.encode(pictures, progress)
+        return latents - self._gradient(latents, views, progress)
+
+    def fit_loss(self, pictures: Tensor, target: Tensor, progress: float) -> Tensor:
+        """How far these pictures are from what they were to become. As long as they are what they were when that was
+        asked, its gradient is picture_loss's."""
+        latents = self.encode(pictures, progress)
+        return 0.5 * (latents - target).square().sum() / _places(latents)
+
+    def encode(self, pictures: Tensor, progress: float) -> Tensor:
+        """Latents [B, C, h, w] of pictures of any size."""
         size = self.pack.spec.image_size
         if pictures.shape[-1] != size:
             pictures = F.interpolate(pictures, size=(size, size), mode="bilinear", antialias=pictures.shape[-1] > size)
         quick = self.pack.quick_codec if progress < QUICK_SHARE else None
-        return self.latent_loss((quick or self.pack.codec).encode(pictures), views, progress)
+        return (quick or self.pack.codec).encode(pictures)
 
-    def latent_loss(self, latents: Tensor, views: Views, progress: float) -> Tensor:
-        """The same for pictures that are latents [B, C, h, w] already."""
+    def _gradient(self, latents: Tensor, views: Views, progress: float) -> Tensor:
         pack, count, device = self.pack, len(latents), latents.device
         t = sample_timesteps(self.settings, progress, count, len(pack.alphas_cumprod), self.generator)
         noise = torch.randn(latents.shape, generator=self.generator)
@@ -63,5 +83,9 @@ class Distillation:
             for branch in self.settings.branches
         }
         score = score_gradient(pack, latents, words, maps, scale, sent(t, device), sent(noise, device), self.settings)
-        # a mean over views and latent pixels, so that the weights of other losses hold for any batch and size
-        return distillation_loss(latents, score.gradient) / (count * latents.shape[-1] * latents.shape[-2])
+        return score.gradient
+
+
+def _places(latents: Tensor) -> int:
+    """Latent pixels of a batch."""
+    return len(latents) * latents.shape[-1] * latents.shape[-2]

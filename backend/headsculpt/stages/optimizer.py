@@ -26,7 +26,7 @@ MAX_RETURNS = 3
 
 
 class GuardedAdam:
-    """Adam (0.9, 0.99) over groups of parameters, constant rates, no weight decay (Table 2).
+    """Adam (0.9, 0.99) over groups of parameters, no weight decay; constant rates (Table 2) until `slow_down`.
 
     A step whose gradient is not finite, or EXPLODED, changes nothing: no parameter, no moment, no count of steps. The
     fused kernel itself leaves it out, by a number on the device, so that a GPU never waits for this. After IN_A_ROW
@@ -39,6 +39,7 @@ class GuardedAdam:
         """groups: as torch's optimisers take them; notice: tells the user, one sentence a call; also: other tensors of
         the stage's state, changed in place, that go back with the parameters."""
         self._adam: Any = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+        self._rates = [group["lr"] for group in self._adam.param_groups]
         self._parameters = [parameter for group in self._adam.param_groups for parameter in group["params"]]
         self._notice, self._also = notice, list(also)
         device = self._parameters[0].device
@@ -58,6 +59,11 @@ class GuardedAdam:
         self._steps += 1
         if self._steps % self._look_every == 0:
             self._look()
+
+    def slow_down(self, share: float) -> None:
+        """From now on with this share of the rates that the groups came with."""
+        for group, rate in zip(self._adam.param_groups, self._rates, strict=True):
+            group["lr"] = share * rate
 
     def _judge(self) -> Tensor:
         """1 if this step's gradient is to be left out, else 0, on the device; keeps count."""

@@ -48,11 +48,13 @@ PREVIEW = Preset(
         score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.15, t_max=0.8, t_max_end=0.25),
     ),
     paint=PaintSettings(
-        steps=60,
+        steps=40,
+        memory=16,
+        fits=6,
         picture=192,
-        learning_rate=2e-2,
+        learning_rate=3e-2,
         views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.3, 0.5)),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.1, t_max=0.6, t_max_end=0.2),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.1, t_max=0.45, t_max_end=0.15),
     ),
     finish=FinishSettings(triangles=20_000, texture=1024, detail=0.0045),
 )
@@ -87,11 +89,13 @@ STANDARD = Preset(
         score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.1, t_max=0.7, t_max_end=0.2),
     ),
     paint=PaintSettings(
-        steps=200,
+        steps=120,
+        memory=24,
+        fits=6,
         picture=256,
-        learning_rate=1e-2,
+        learning_rate=2e-2,
         views=ViewSettings(batch=4, front_share=0.25, close_up_shares=(0.3, 0.4)),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.05, t_max=0.6, t_max_end=0.15),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.05, t_max=0.45, t_max_end=0.15),
     ),
     finish=FinishSettings(triangles=40_000, texture=2048),
 )

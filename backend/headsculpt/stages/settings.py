@@ -104,11 +104,16 @@ class PaintSettings:
     """Colours alone, on the finished shape (ours)."""
 
     steps: int = 0
-    """Optimiser steps; the paper has no such stage."""
+    """Times that the model is asked what a batch of pictures should become; the paper has no such stage."""
+    memory: int = 1
+    """Answers that are remembered: colours are fitted to all of them, in turn."""
+    fits: int = 1
+    """Optimiser steps to each answer. With one each, what one picture shows (strands, irises) is gone before another
+    shows the same place; with some and a memory they settle on colours that all of them can have."""
     picture: int = 512
     """Size of the rasterised pictures in pixels."""
     learning_rate: float = 1e-3
-    """Adam's rate for the colour field."""
+    """Adam's rate for the colour field at the beginning; falls as a cosine to a tenth."""
     views: ViewSettings = dataclasses.field(default_factory=ViewSettings)
     score: ScoreSettings = dataclasses.field(default_factory=ScoreSettings)
 

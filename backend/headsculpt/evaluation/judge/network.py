@@ -31,7 +31,7 @@ PLACES, MIXED = 32, 160
 
 
 class Network(nn.Module):
-    """0.7 M parameters, 1.2 ms a picture on one core."""
+    """2.3 M parameters."""
 
     def __init__(self) -> None:
         super().__init__()

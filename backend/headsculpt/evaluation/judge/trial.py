@@ -20,10 +20,10 @@ from headsculpt.evaluation.judge.studio import Subject, draw_camera
 from headsculpt.mesh import Mesh
 from headsculpt.packs.pocket.training.looks.wardrobe import Wardrobe
 
-CALIBRATION_HEADS, ONE_FACE_HEADS, TWO_FACED_HEADS = 80, 300, 100
+CALIBRATION_HEADS, ONE_FACE_HEADS, TWO_FACED_HEADS = 200, 300, 100
 CALIBRATION, TRIAL = 3, 4
 """Seeds of the heads that the threshold is set on, and of those that it is tried on."""
-MARGIN = 1.0
+MARGIN = 0.25
 """How far, in log-odds, the threshold lies above all that heads of one face show from behind."""
 
 
