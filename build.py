@@ -24,8 +24,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 BACKEND = ROOT / "backend"
-UNFINISHED = "next"
-"""The name of folders with weights that training goes on from: they are not shipped."""
 DIST = ROOT / "dist"
 PYTHON = (3, 11)
 """The Python of Blender 4.2 to 5.0 and of the pinned packages."""
@@ -173,8 +171,7 @@ def package_contents() -> dict[str, Path]:
     contents = {
         path.relative_to(ROOT / "headsculpt_blender"): path for path in files_below(ROOT / "headsculpt_blender")
     }
-    shipped = [path for path in files_below(BACKEND) if UNFINISHED not in path.parts]
-    contents |= {path.relative_to(ROOT): path for path in shipped + files_below(ROOT / "LICENSES")}
+    contents |= {path.relative_to(ROOT): path for path in files_below(BACKEND) + files_below(ROOT / "LICENSES")}
     contents |= {Path(name): ROOT / name for name in ("blender_manifest.toml", "LICENSE")}
     return {inside.as_posix(): path for inside, path in sorted(contents.items())}
 

@@ -25,8 +25,6 @@ from .looks.wardrobe import PaintedHead, Wardrobe
 from .looks.words import Look
 
 PACK = Path(__file__).parents[1]
-DESCRIPTION = Path(__file__).parent
-"""Holds the pack.json of what is trained next; the shipped pack has its own beside its weights."""
 VIEWS_PER_LOOK = 6
 FRONT_SHARE, FRONT_SPREAD = 0.55, 35.0  # of the azimuths, normal about the face with this deviation in degrees
 CLOSE_SHARES = (0.35, 0.25)  # of the views that a close-up can show, for each of the pack's
@@ -46,8 +44,8 @@ class Record:
 
 
 def pack_spec() -> PackSpec:
-    """What the pack.json of the pack in training says."""
-    return PackSpec(**read_description(DESCRIPTION))
+    """What the pack.json of the pocket pack says."""
+    return PackSpec(**read_description(PACK))
 
 
 def draw_azimuth(rng: np.random.Generator) -> float:

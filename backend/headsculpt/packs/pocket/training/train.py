@@ -33,7 +33,7 @@ from ...spec import PackSpec
 from . import networks
 from .captions import caption
 from .networks import Networks
-from .pictures import DESCRIPTION, Record, load_shards, pack_spec
+from .pictures import PACK, Record, load_shards, pack_spec
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class Trainer:
         torch._foreach_copy_([parameter.data for parameter in self.parameters], self.average)
         self.pack.save(partial)
         torch._foreach_copy_([parameter.data for parameter in self.parameters], trained)
-        shutil.copy(DESCRIPTION / "pack.json", partial)
+        shutil.copy(PACK / "pack.json", partial)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
 
