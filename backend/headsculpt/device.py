@@ -81,6 +81,11 @@ def computes_bfloat16(device: torch.device) -> bool:
     return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+def mixed(device: torch.device) -> torch.autocast:
+    """A context in which networks multiply in bfloat16 where the device does so by itself; weights stay as they are."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=computes_bfloat16(device))
+
+
 def all_kinds() -> list[torch.device]:
     """Of those here: the processor and, if it can be used, the first card."""
     card = torch.device("cuda", 0)

@@ -15,7 +15,10 @@ from headsculpt.errors import Cancelled, UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns the exit status: 0 done, 1 the user can mend it, 130 interrupted."""
+    """Runs one command and prints what it yields, a line each.
+
+    Returns the exit status: 0 done, 1 the user can mend it, 130 interrupted.
+    """
     options = _parser().parse_args(arguments)
     # torch's threads wait for each other asleep: awake, a job beside one other busy program took 15 times as long
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

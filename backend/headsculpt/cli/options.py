@@ -4,18 +4,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
-
-from headsculpt.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
     from headsculpt.evaluation.plan import Plan
     from headsculpt.jobs.request import GenerateRequest
 
-Command: TypeAlias = Callable[[argparse.Namespace, ProgressLine], Iterable[object]]
-"""Runs a command with its options; what it yields is printed, a line each."""
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 

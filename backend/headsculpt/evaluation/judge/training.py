@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from headsculpt.device import computes_bfloat16
+from headsculpt.device import mixed
 from headsculpt.evaluation.judge import network
 from headsculpt.evaluation.judge.augment import augment
 from headsculpt.evaluation.judge.network import Network
@@ -87,7 +87,7 @@ class Trainer:
         chosen = torch.randint(0, len(self.pictures), (self.plan.batch,), generator=self.order)
         pictures = self.pictures[chosen].to(self.device).permute(0, 3, 1, 2) / 255
         pictures = augment(pictures, self.random)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=computes_bfloat16(self.device)):
+        with mixed(self.device):
             scores = self.network(pictures)
         scores = {name: answers.float() for name, answers in scores.items()}
         loss = answer_loss(scores, self.labels[chosen].to(self.device), self.plan.smoothing)

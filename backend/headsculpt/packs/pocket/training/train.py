@@ -27,7 +27,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ....device import computes_bfloat16
+from ....device import computes_bfloat16, mixed
 from ....render import landmark_map
 from ...spec import PackSpec
 from . import networks
@@ -101,8 +101,7 @@ class Trainer:
 
     def __init__(self, pack: Networks, data: TrainingSet, plan: Plan, device: str) -> None:
         self.pack, self.data, self.plan, self.device = pack.to(device), data, plan, torch.device(device)
-        self.mixed = computes_bfloat16(self.device)
-        if self.mixed and self.device.type == "cpu":
+        if computes_bfloat16(self.device) and self.device.type == "cpu":
             networks.attend_plainly(pack)
         self.alphas = DDIMScheduler(**networks.SCHEDULE).alphas_cumprod.to(device)
         self.parameters = self.pack.parameters()
@@ -138,7 +137,7 @@ class Trainer:
         shares = (torch.arange(len(latents)) + torch.rand(len(latents), generator=self.generator)) / len(latents)
         t = (shares * len(self.alphas)).long()
         latents, tokens, noise, t = (tensor.to(self.device) for tensor in (latents, tokens, noise, t))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+        with mixed(self.device):
             loss = self.loss(latents, tokens, None if maps is None else maps.to(self.device), noise, t)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
