@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import signal
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from numpy.typing import NDArray
 
 from headsculpt.packs.pack import load_pack
-from headsculpt.packs.pocket.training import captions, networks, train
+from headsculpt.packs.pocket.training import captions, dataset, networks, train
 from headsculpt.packs.pocket.training.looks.words import Look
 from headsculpt.packs.pocket.training.pictures import Record, pack_spec
 
@@ -36,7 +38,15 @@ def data() -> Data:
 
 def new_trainer(data: Data, seed: int = 0) -> train.Trainer:
     pack = networks.create(networks.fit_codec(data[0]), seed)
-    return train.Trainer(pack, train.TrainingSet(*data, pack, pack_spec()), PLAN, "cpu")
+    trainer = train.Trainer(pack, PLAN, "cpu")
+    trainer.data.add([dataset.prepare(*data, pack.codec(), pack_spec(), np.random.default_rng(0))])
+    return trainer
+
+
+def write_shard(data: Data, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    text = json.dumps([asdict(record) for record in data[2]])
+    np.savez(path, pictures=data[0], landmarks=data[1], records=np.array(text))
 
 
 def test_the_codec_is_the_principal_components(data: Data) -> None:
@@ -69,49 +79,96 @@ def test_the_loss_is_that_of_diffusers_velocity(data: Data) -> None:
     with torch.no_grad():
         words = trainer.pack.text_encoder(tokens).last_hidden_state
         output = trainer.pack.unet(noisy, t, words).sample
-        loss = trainer.loss(latents, tokens, None, noise, t)
+        batch = dataset.Batch(latents, torch.ones(2, 1, 16, 16), tokens, None)
+        loss = trainer.loss(batch, noise, t)
         assert float(loss) == pytest.approx(float(torch.nn.functional.mse_loss(output, target)), rel=1e-5)
         for parameter in trainer.pack.controlnet.parameters():
             parameter.add_(0.05)  # a new ControlNet does nothing
         maps = torch.rand(2, 3, 128, 128, generator=generator)
-        assert float(trainer.loss(latents, tokens, maps, noise, t)) != pytest.approx(float(loss), rel=1e-3)
+        assert float(trainer.loss(replace(batch, maps=maps), noise, t)) != pytest.approx(float(loss), rel=1e-3)
+        some = torch.zeros(2, 1, 16, 16)
+        some[:, :, :8] = 3.0
+        above = float((output - target)[:, :, :8].square().mean())
+        assert float(trainer.loss(replace(batch, weights=some), noise, t)) == pytest.approx(above, rel=1e-5)
 
 
 def test_the_control_net_never_sees_a_blank_map(data: Data) -> None:
     trainer = new_trainer(data)
-    rng = np.random.default_rng(0)
-    mapped = [maps for _, _, maps in (trainer.data.batch(PLAN, rng) for _ in range(40)) if maps is not None]
-    assert 10 < len(mapped) < 30
-    assert all((maps.amax((1, 2, 3)) > 0).all() for maps in mapped)
-    assert trainer.data.with_map.tolist() == [0, 1, 2, 4]  # beyond 90° there is none
+    batches = [trainer.data.batch(4, True, 0.1, trainer.generator) for _ in range(20)]
+    maps = torch.cat([batch.maps for batch in batches if batch.maps is not None])
+    assert len(maps) == 80 and (maps.amax((1, 2, 3)) > 0).all()
+    assert trainer.data.all is not None
+    assert trainer.data.all.mapped.tolist() == [0, 1, 2, 4]  # beyond 90° there is none
+    latents = torch.cat([batch.latents for batch in batches])
+    own = [int((trainer.data.all.latents == one).flatten(1).all(1).nonzero()) for one in latents]
+    assert all(torch.equal(trainer.data.all.maps[[0, 1, 2, 4].index(i)] / 255, m) for i, m in zip(own, maps, strict=True))
+
+
+def test_some_captions_are_left_empty_and_the_others_vary(data: Data) -> None:
+    trainer = new_trainer(data)
+    tokens = trainer.data.batch(400, False, 0.25, trainer.generator).tokens
+    empty = (tokens == trainer.data.empty).all(1)
+    assert 60 < int(empty.sum()) < 140
+    assert len({tuple(row) for row in tokens.tolist()}) > 20
+
+
+def test_eyes_and_lips_weigh_more_than_the_face_and_the_face_more_than_the_rest() -> None:
+    face = np.full((478, 2), 60.0, np.float32)  # all in one cell, but for one eye corner and one that is out of sight
+    face[dataset.FEATURES] = 400.0
+    face[33] = (100.0, 20.0)
+    weights = dataset.face_weights(face, 16)
+    assert weights[7, 7] == dataset.FACE_WEIGHT and weights[2, 12] == dataset.FEATURE_WEIGHT
+    assert weights.sum() == 254 + dataset.FACE_WEIGHT + dataset.FEATURE_WEIGHT
+
+
+def test_shards_are_read_once_each_also_those_that_come_later(data: Data, tmp_path: Path) -> None:
+    write_shard(data, tmp_path / "shard-001-0000.npz")
+    pack = networks.create(networks.fit_codec(data[0]), 0)
+    shards = dataset.Shards(tmp_path, pack.codec_tensors)
+    try:
+        (first,) = shards.new(wait=True)
+        assert shards.new(wait=True) == []
+        write_shard(data, tmp_path / "shard-001-0001.npz")
+        (second,) = shards.new(wait=True)
+    finally:
+        shards.close()
+    images = torch.from_numpy(data[0]).permute(0, 3, 1, 2) / 255
+    assert torch.allclose(first.latents, pack.codec().encode(images), atol=1e-5)
+    assert torch.equal(first.latents, second.latents) and torch.equal(first.maps, second.maps)
+    assert not torch.equal(first.tokens, second.tokens)  # other captions
+    joined = dataset.TrainingSet(torch.device("cpu"))
+    joined.add([first])
+    joined.add([second])
+    assert len(joined) == 12 and joined.all is not None
+    assert joined.all.mapped.tolist() == [0, 1, 2, 4, 6, 7, 8, 10]
 
 
 def test_resumed_training_goes_on_as_if_never_broken(data: Data) -> None:
     whole = new_trainer(data)
-    losses = [whole.train_step()[0] for _ in range(4)]
+    losses = [float(whole.train_step()[0]) for _ in range(4)]
     broken = new_trainer(data)
-    assert [broken.train_step()[0] for _ in range(2)] == losses[:2]
+    assert [float(broken.train_step()[0]) for _ in range(2)] == losses[:2]
     state = broken.state()
     resumed = new_trainer(data, seed=1)  # other weights, until the state is restored
     resumed.restore(state)
-    assert [resumed.train_step()[0] for _ in range(2)] == losses[2:]
+    assert [float(resumed.train_step()[0]) for _ in range(2)] == losses[2:]
     assert resumed.step == whole.step and len(set(losses)) == 4
 
 
 def test_an_interrupted_run_ends_with_the_pack_of_an_unbroken_one(
     data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "load_shards", lambda folder: data)
+    write_shard(data, tmp_path / "data" / "shard-001-0000.npz")
     handlers = [(kind, signal.getsignal(kind)) for kind in (signal.SIGTERM, signal.SIGINT)]
 
     def run(out: Path) -> train.Trainer:
-        return train.train(Path("anywhere"), out, PLAN, None, "cpu", save_minutes=60)
+        return train.train(tmp_path / "data", out, PLAN, None, "cpu", save_minutes=60)
 
     try:
         whole = run(tmp_path / "whole")
         real = train.LossLog.add
 
-        def interrupt(log: train.LossLog, trainer: train.Trainer, loss: float, mapped: bool) -> None:
+        def interrupt(log: train.LossLog, trainer: train.Trainer, loss: torch.Tensor, mapped: bool) -> None:
             real(log, trainer, loss, mapped)
             if trainer.step == 2:
                 signal.raise_signal(signal.SIGTERM)
@@ -189,7 +246,7 @@ def test_the_log_has_mean_losses(data: Data, tmp_path: Path) -> None:
     log = train.LossLog(tmp_path / "loss.csv", every=2)
     for step, (loss, mapped) in enumerate([(1.0, False), (3.0, False), (5.0, True), (1.0, False)], 1):
         trainer.step = step
-        log.add(trainer, loss, mapped)
+        log.add(trainer, torch.tensor(loss), mapped)
     rows = list(csv.DictReader((tmp_path / "loss.csv").open()))
     assert [(row["loss"], row["loss_landmarks"]) for row in rows] == [("2.0000", ""), ("1.0000", "5.0000")]
     assert [row["samples"] for row in rows] == ["4", "8"]

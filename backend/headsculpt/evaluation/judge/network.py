@@ -24,7 +24,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 """All that the network is asked, and the possible answers."""
 SIZE = 128
 """Side of the pictures that it reads, pixels."""
-WIDTHS, BLOCKS = (16, 32, 96, 192), (0, 1, 2, 2)
+WIDTHS, BLOCKS = (32, 64, 128, 224), (1, 2, 2, 2)
 """Channels after each halving of the picture, and residual blocks there."""
 PLACES, MIXED = 32, 160
 """Channels that keep their place in the picture, and the features that all of those are mixed into."""

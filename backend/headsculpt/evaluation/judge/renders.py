@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -157,9 +157,13 @@ def render_shards(folder: Path, heads: int, views: Views, seed: int, wardrobe: W
         print(f"{path.name}: {len(pictures)} pictures, {1e3 * each:.0f} ms each", flush=True)
 
 
-def load_shards(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
-    """All pictures [N, S, S, 3] and labels [N, Q] of a folder."""
-    paths = sorted(path for path in folder.glob("*.npz") if ".part" not in path.name)
+def shard_paths(folder: Path) -> list[Path]:
+    """A folder's shards, in the order of their names."""
+    return sorted(path for path in folder.glob("*.npz") if ".part" not in path.name)
+
+
+def load_shards(paths: Sequence[Path]) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
+    """All pictures [N, S, S, 3] and labels [N, Q] of some shards."""
     pictures, answers = [], []
     for path in paths:
         with np.load(path, allow_pickle=False) as data:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -26,8 +27,16 @@ from torch.nn import functional
 from headsculpt.device import mixed
 from headsculpt.evaluation.judge import network
 from headsculpt.evaluation.judge.augment import augment
-from headsculpt.evaluation.judge.network import Network
-from headsculpt.evaluation.judge.renders import HELD_OUT_VIEWS, TRAINING_VIEWS, UNKNOWN, load_shards, render_shards
+from headsculpt.evaluation.judge.network import QUESTIONS, Network
+from headsculpt.evaluation.judge.renders import (
+    HELD_OUT_VIEWS,
+    TRAINING_VIEWS,
+    UNKNOWN,
+    load_shards,
+    render_shards,
+    shard_paths,
+)
+from headsculpt.evaluation.judge.studio import SIZE as STUDIO_SIZE
 from headsculpt.evaluation.judge.trial import try_out
 from headsculpt.head.builtin import load_builtin
 from headsculpt.packs.pocket.training.looks.wardrobe import Wardrobe
@@ -57,11 +66,11 @@ class Plan:
 class Trainer:
     """The loop's whole state."""
 
-    def __init__(self, pictures: NDArray, labels: NDArray, plan: Plan, device: str) -> None:
-        """pictures: uint8 [N, S, S, 3]; labels: int8 [N, Q]."""
+    def __init__(self, plan: Plan, device: str) -> None:
         torch.manual_seed(plan.seed)  # layers take their first weights from the global generator
         self.plan, self.device = plan, torch.device(device)
-        self.pictures, self.labels = torch.from_numpy(pictures), torch.from_numpy(labels).long()
+        self.pictures = torch.empty(0, STUDIO_SIZE, STUDIO_SIZE, 3, dtype=torch.uint8, device=device)
+        self.labels = torch.empty(0, len(QUESTIONS), dtype=torch.int64, device=device)
         self.network = Network().to(device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), plan.peak_rate, betas=(0.9, 0.99), weight_decay=plan.weight_decay
@@ -69,6 +78,11 @@ class Trainer:
         self.order = torch.Generator().manual_seed(plan.seed)
         self.random = torch.Generator(device).manual_seed(plan.seed)
         self.step, self.seconds = 0, 0.0
+
+    def add(self, pictures: NDArray[np.uint8], labels: NDArray[np.int8]) -> None:
+        """Takes more pictures [N, S, S, 3] and their labels [N, Q] in."""
+        self.pictures = torch.cat([self.pictures, torch.from_numpy(pictures).to(self.device)])
+        self.labels = torch.cat([self.labels, torch.from_numpy(labels).long().to(self.device)])
 
     @property
     def progress(self) -> float:
@@ -81,16 +95,16 @@ class Trainer:
         rising = min(1.0, (self.progress + 1e-4) / self.plan.warm_up)
         return self.plan.peak_rate * rising * (1 + math.cos(math.pi * self.progress)) / 2
 
-    def train_step(self) -> float:
-        """One step; returns its loss."""
+    def train_step(self) -> Tensor:
+        """One step; returns its loss, which a card may still be at."""
         start = time.perf_counter()
-        chosen = torch.randint(0, len(self.pictures), (self.plan.batch,), generator=self.order)
-        pictures = self.pictures[chosen].to(self.device).permute(0, 3, 1, 2) / 255
+        chosen = torch.randint(0, len(self.pictures), (self.plan.batch,), generator=self.order).to(self.device)
+        pictures = self.pictures[chosen].permute(0, 3, 1, 2) / 255
         pictures = augment(pictures, self.random)
         with mixed(self.device):
             scores = self.network(pictures)
         scores = {name: answers.float() for name, answers in scores.items()}
-        loss = answer_loss(scores, self.labels[chosen].to(self.device), self.plan.smoothing)
+        loss = answer_loss(scores, self.labels[chosen], self.plan.smoothing)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
         self.optimizer.zero_grad(set_to_none=True)
@@ -98,7 +112,7 @@ class Trainer:
         self.optimizer.step()
         self.step += 1
         self.seconds += time.perf_counter() - start
-        return loss.item()
+        return loss.detach()
 
     def state(self) -> dict[str, Any]:
         return {
@@ -128,29 +142,43 @@ def answer_loss(scores: dict[str, Tensor], labels: Tensor, smoothing: float) -> 
 
 
 def train(out: Path, plan: Plan, device: str, init: Path | None = None, save_minutes: float = 2.0) -> Network:
-    """Trains to the plan's end on the renders in `out`; returns the network, on the CPU.
+    """Trains to the plan's end on the renders in `out`, those that come in meanwhile too; returns the network, on the
+    CPU.
 
     init: weights to begin with, where there is no checkpoint yet.
     """
-    pictures, labels = load_shards(out / "renders")
-    trainer, checkpoint = Trainer(pictures, labels, plan, device), out / "checkpoint.pt"
+    trainer, checkpoint = Trainer(plan, device), out / "checkpoint.pt"
     if checkpoint.exists():
         trainer.restore(torch.load(checkpoint, map_location=device, weights_only=True))
     elif init is not None:
         trainer.network.load_state_dict(network.load(init)[0].state_dict())
-    print(f"{len(pictures)} pictures, from step {trainer.step}", flush=True)
-    saved, losses = trainer.seconds, []
+    known: set[Path] = set()
+    saved, losses = trainer.seconds, list[Tensor]()
     while trainer.progress < 1:
-        losses.append(trainer.train_step())
-        if len(losses) == 100:
-            each = 1e3 * trainer.seconds / trainer.step / plan.batch
-            print(f"{trainer.progress:.0%} loss {sum(losses) / 100:.4f}, {each:.0f} ms a picture", flush=True)
+        if len(losses) % 100 == 0:
+            _report(trainer, losses)
             losses.clear()
+            new = [path for path in shard_paths(out / "renders") if path not in known]
+            if new:
+                trainer.add(*load_shards(new))
+                known.update(new)
+        losses.append(trainer.train_step())
         if trainer.seconds - saved > 60 * save_minutes:
             _write(trainer.state(), checkpoint)
             saved = trainer.seconds
     _write(trainer.state(), checkpoint)
     return trainer.network.cpu().eval()
+
+
+def _report(trainer: Trainer, losses: list[Tensor]) -> None:
+    if not losses:
+        return
+    each = 1e3 * trainer.seconds / trainer.step / trainer.plan.batch
+    print(
+        f"{trainer.progress:.0%} loss {float(torch.stack(losses).mean()):.4f}, {each:.2f} ms a picture, "
+        f"{len(trainer.pictures)} pictures",
+        flush=True,
+    )
 
 
 def _write(state: dict[str, Any], path: Path) -> None:
@@ -172,7 +200,7 @@ def main() -> None:
     render_shards(out / "renders", arguments.heads, TRAINING_VIEWS, TRAINING, wardrobe)
     render_shards(out / "held_out", HELD_OUT_HEADS, HELD_OUT_VIEWS, HELD_OUT, wardrobe)
     trained = train(out, Plan(arguments.minutes), arguments.device, arguments.init)
-    accuracy, threshold = try_out(trained, *load_shards(out / "held_out"), wardrobe)
+    accuracy, threshold = try_out(trained, *load_shards(shard_paths(out / "held_out")), wardrobe)
     network.save(trained, out / "weights.safetensors", {"face_threshold": f"{threshold:.4f}"})
     (out / "accuracy.json").write_text(json.dumps(accuracy, indent=1) + "\n", encoding="utf-8")
 

@@ -27,7 +27,7 @@ from .looks.words import Look
 PACK = Path(__file__).parents[1]
 VIEWS_PER_LOOK = 6
 FRONT_SHARE, FRONT_SPREAD = 0.55, 35.0  # of the azimuths, normal about the face with this deviation in degrees
-CLOSE_SHARES = (0.35, 0.25)  # of the views that a close-up can show, for each of the pack's
+CLOSE_SHARES = (0.30, 0.45)  # of the views that a close-up can show, for each of the pack's
 SHARD = 200  # looks in one file
 
 
@@ -108,18 +108,16 @@ def render_shards(out: Path, looks: int, seed: int) -> None:
         )
 
 
-def load_shards(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32], list[Record]]:
-    """All pictures [N, S, S, 3], landmarks [N, 478, 2] and records of a folder, in the order of the files' names."""
-    paths = sorted(path for path in folder.glob("shard-*.npz") if ".part" not in path.name)
-    if not paths:
-        raise FileNotFoundError(f"{folder} holds no shards; make some with {__package__}.pictures")
-    pictures, landmarks, records = [], [], []
-    for path in paths:
-        with np.load(path, allow_pickle=False) as data:
-            pictures.append(data["pictures"])
-            landmarks.append(data["landmarks"])
-            records += [Record(**record) for record in json.loads(str(data["records"]))]
-    return np.concatenate(pictures), np.concatenate(landmarks), records
+def shard_paths(folder: Path) -> list[Path]:
+    """A folder's shards, in the order of their names."""
+    return sorted(path for path in folder.glob("shard-*.npz") if ".part" not in path.name)
+
+
+def load_shard(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32], list[Record]]:
+    """The pictures [N, S, S, 3], landmarks [N, 478, 2] and records of one."""
+    with np.load(path, allow_pickle=False) as data:
+        records = [Record(**record) for record in json.loads(str(data["records"]))]
+        return data["pictures"], data["landmarks"], records
 
 
 def main() -> None:

@@ -24,16 +24,13 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ....device import computes_bfloat16, mixed
-from ....render import landmark_map
-from ...spec import PackSpec
 from . import networks
-from .captions import caption
+from .dataset import Batch, Shards, TrainingSet
 from .networks import Networks
-from .pictures import PACK, Record, load_shards, pack_spec
+from .pictures import PACK, load_shard, shard_paths
 
 
 @dataclass(frozen=True)
@@ -55,52 +52,21 @@ class Plan:
     average: float = 0.999
     """Decay of the running average of the weights, which is what is exported."""
     clip: float = 1.0
+    readers: int = 1
+    """Processes that make pictures ready."""
     seed: int = 1
 
 
-class TrainingSet:
-    """Latents, maps and captions of rendered pictures."""
-
-    def __init__(
-        self,
-        pictures: NDArray[np.uint8],
-        landmarks: NDArray[np.float32],
-        records: list[Record],
-        pack: Networks,
-        spec: PackSpec,
-    ) -> None:
-        """The arrays of pictures.load_shards; `pack` for its codec and tokenizer."""
-        codec = pack.codec()
-        chunks = (torch.from_numpy(pictures[i : i + 256]).permute(0, 3, 1, 2) for i in range(0, len(pictures), 256))
-        self.latents = torch.cat([codec.encode(chunk / 255) for chunk in chunks])
-        self.records, self.spec, self.tokenizer = records, spec, pack.tokenizer
-        # beyond the limit a map would be blank: the net never sees one, or it would learn that blank means the back
-        limit = spec.views.landmark_limit
-        self.with_map = np.array([i for i, record in enumerate(records) if abs(record.azimuth) <= limit])
-        self.maps = np.zeros_like(pictures)
-        for i in self.with_map:
-            self.maps[i] = landmark_map.draw(landmarks[i], spec.image_size)
-
-    def batch(self, plan: Plan, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Latents [B, C, h, w], token ids [B, T] and, in some batches, landmark maps [B, 3, S, S]."""
-        mapped = rng.random() < plan.landmark_batches
-        chosen = rng.choice(self.with_map if mapped else len(self.records), plan.batch)
-        texts = ["" if rng.random() < plan.empty_captions else self._caption(i, rng) for i in chosen]
-        tokens = self.tokenizer(
-            texts, padding="max_length", max_length=networks.TEXT_LENGTH, truncation=True, return_tensors="pt"
-        )
-        maps = torch.from_numpy(self.maps[chosen]).permute(0, 3, 1, 2) / 255 if mapped else None
-        return self.latents[torch.from_numpy(chosen)], tokens.input_ids, maps
-
-    def _caption(self, index: int, rng: np.random.Generator) -> str:
-        return caption(self.records[index], self.spec, rng)
+LOOK_SECONDS = 5.0
+"""Between two looks for new shards."""
 
 
 class Trainer:
     """The loop's whole state, which `state` gives and `restore` takes."""
 
-    def __init__(self, pack: Networks, data: TrainingSet, plan: Plan, device: str) -> None:
-        self.pack, self.data, self.plan, self.device = pack.to(device), data, plan, torch.device(device)
+    def __init__(self, pack: Networks, plan: Plan, device: str) -> None:
+        self.pack, self.plan, self.device = pack.to(device), plan, torch.device(device)
+        self.data = TrainingSet(self.device)
         if computes_bfloat16(self.device) and self.device.type == "cpu":
             networks.attend_plainly(pack)
         self.alphas = DDIMScheduler(**networks.SCHEDULE).alphas_cumprod.to(device)
@@ -110,7 +76,7 @@ class Trainer:
         )
         self.average = [parameter.detach().clone() for parameter in self.parameters]
         self.rng = np.random.default_rng(plan.seed)
-        self.generator = torch.Generator().manual_seed(plan.seed)  # on the CPU: the same noise on every device
+        self.generator = torch.Generator(device).manual_seed(plan.seed)
         self.step, self.seconds = 0, 0.0
 
     @property
@@ -128,17 +94,17 @@ class Trainer:
         falling = plan.final_rate + (1 - plan.final_rate) * (1 + math.cos(math.pi * min(1, self.progress))) / 2
         return plan.peak_rate * min(1, (self.step + 1) / plan.warm_up) * falling
 
-    def train_step(self) -> tuple[float, bool]:
-        """One step. Returns its loss and whether its batch had landmarks."""
+    def train_step(self) -> tuple[Tensor, bool]:
+        """One step. Returns its loss, which a card may still be at, and whether its batch had landmarks."""
         start = time.perf_counter()
-        latents, tokens, maps = self.data.batch(self.plan, self.rng)
-        noise = torch.randn(latents.shape, generator=self.generator)
+        plan, mapped = self.plan, bool(self.rng.random() < self.plan.landmark_batches)
+        batch = self.data.batch(plan.batch, mapped, plan.empty_captions, self.generator)
+        noise = torch.randn(batch.latents.shape, generator=self.generator, device=self.device)
         # a time from each part of the schedule: a batch's loss then varies less
-        shares = (torch.arange(len(latents)) + torch.rand(len(latents), generator=self.generator)) / len(latents)
-        t = (shares * len(self.alphas)).long()
-        latents, tokens, noise, t = (tensor.to(self.device) for tensor in (latents, tokens, noise, t))
+        shares = torch.rand(plan.batch, generator=self.generator, device=self.device)
+        shares = (torch.arange(plan.batch, device=self.device) + shares) / plan.batch
         with mixed(self.device):
-            loss = self.loss(latents, tokens, None if maps is None else maps.to(self.device), noise, t)
+            loss = self.loss(batch, noise, (shares * len(self.alphas)).long())
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
         self.optimizer.zero_grad(set_to_none=True)
@@ -148,21 +114,23 @@ class Trainer:
         self.step += 1
         self._update_average()
         self.seconds += time.perf_counter() - start
-        return loss.item(), maps is not None
+        return loss.detach(), mapped
 
-    def loss(self, latents: Tensor, tokens: Tensor, maps: Tensor | None, noise: Tensor, t: Tensor) -> Tensor:
-        """Mean squared error of v = √ᾱ·ε − √(1−ᾱ)·z₀ (Salimans and Ho 2022)."""
+    def loss(self, batch: Batch, noise: Tensor, t: Tensor) -> Tensor:
+        """Mean squared error of v = √ᾱ·ε − √(1−ᾱ)·z₀ (Salimans and Ho 2022), weighted by the batch's weights."""
+        latents, maps = batch.latents, batch.maps
         alpha = self.alphas[t].view(-1, 1, 1, 1)
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         noisy = noisy.contiguous(memory_format=torch.channels_last)
-        words = self.pack.text_encoder(tokens).last_hidden_state
+        words = self.pack.text_encoder(batch.tokens).last_hidden_state
         residuals: dict[str, Any] = {}
         if maps is not None:
             maps = maps.contiguous(memory_format=torch.channels_last)
             down, middle = self.pack.controlnet(noisy, t, words, maps, return_dict=False)
             residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
         velocity = self.pack.unet(noisy, t, words, **residuals).sample
-        return (velocity.float() - (alpha.sqrt() * noise - (1 - alpha).sqrt() * latents)).square().mean()
+        error = velocity.float() - (alpha.sqrt() * noise - (1 - alpha).sqrt() * latents)
+        return (batch.weights * error.square()).mean() / batch.weights.mean()
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -217,15 +185,15 @@ class LossLog:
 
     def __init__(self, path: Path, every: int = 50) -> None:
         self.path, self.every = path, every
-        self.losses: dict[bool, list[float]] = {False: [], True: []}
+        self.losses: dict[bool, list[Tensor]] = {False: [], True: []}
         if not path.exists():
             self._write(self.HEADER)
 
-    def add(self, trainer: Trainer, loss: float, mapped: bool) -> None:
+    def add(self, trainer: Trainer, loss: Tensor, mapped: bool) -> None:
         self.losses[mapped].append(loss)
         if trainer.step % self.every:
             return
-        means = [f"{np.mean(kind):.4f}" if kind else "" for kind in self.losses.values()]
+        means = [f"{float(torch.stack(kind).mean()):.4f}" if kind else "" for kind in self.losses.values()]
         row = (trainer.step, trainer.step * trainer.plan.batch, f"{trainer.seconds:.0f}", f"{trainer.rate:.2e}", *means)
         self._write(row)
         print(" ".join(f"{name} {value}" for name, value in zip(self.HEADER, row, strict=True)), flush=True)
@@ -245,37 +213,60 @@ def interrupts() -> Iterator[bool]:
         yield bool(asked)
 
 
-def train(data: Path, out: Path, plan: Plan, init: Path | None, device: str, save_minutes: float) -> Trainer:
-    """Trains until the plan's end or an interrupt; writes checkpoint, pack and losses into `out`."""
-    out.mkdir(parents=True, exist_ok=True)
+def start(data: Path, out: Path, plan: Plan, init: Path | None, device: str) -> Trainer:
+    """A trainer where the checkpoint in `out` left off, else with the weights of `init`, else with random ones."""
     checkpoint = out / "checkpoint.pt"
-    pictures, landmarks, records = load_shards(data)
     saved = torch.load(checkpoint, map_location=device, weights_only=True) if checkpoint.exists() else None
     if saved:
         pack = networks.create({key: value.cpu() for key, value in saved["codec"].items()}, plan.seed)
     elif init:
         pack = networks.continue_from(init, plan.seed)
     else:
-        pack = networks.create(networks.fit_codec(pictures), plan.seed)
-    trainer = Trainer(pack, TrainingSet(pictures, landmarks, records, pack, pack_spec()), plan, device)
+        pack = networks.create(networks.fit_codec(load_shard(shard_paths(data)[0])[0]), plan.seed)
+    trainer = Trainer(pack, plan, device)
     if saved:
         trainer.restore(saved)
+    return trainer
+
+
+def train(data: Path, out: Path, plan: Plan, init: Path | None, device: str, save_minutes: float) -> Trainer:
+    """Trains until the plan's end or an interrupt; writes checkpoint, pack and losses into `out`. Shards that come into
+    `data` meanwhile are taken in."""
+    if not shard_paths(data):
+        raise FileNotFoundError(f"{data} holds no shards; make some with {__package__}.pictures")
+    out.mkdir(parents=True, exist_ok=True)
+    trainer = start(data, out, plan, init, device)
+    shards = Shards(data, trainer.pack.codec_tensors, plan.readers)
+    try:
+        trainer.data.add(shards.new(wait=True))
+        print(
+            f"{len(trainer.data)} pictures, {sum(map(torch.Tensor.numel, trainer.parameters)) / 1e6:.2f} M parameters",
+            flush=True,
+        )
+        _run(trainer, shards, out, save_minutes)
+    finally:
+        shards.close()
+    save_checkpoint(trainer, out / "checkpoint.pt")
+    trainer.export(out / "pack")
     print(
-        f"{len(records)} pictures, {sum(map(torch.Tensor.numel, trainer.parameters)) / 1e6:.2f} M parameters",
-        flush=True,
+        f"{trainer.step * plan.batch} samples of {len(trainer.data)} pictures in {trainer.seconds / 60:.1f} minutes, "
+        f"pack in {out / 'pack'}"
     )
-    log, saved_at = LossLog(out / "loss.csv"), time.monotonic()
+    return trainer
+
+
+def _run(trainer: Trainer, shards: Shards, out: Path, save_minutes: float) -> None:
+    log, saved_at, looked_at = LossLog(out / "loss.csv"), time.monotonic(), time.monotonic()
     asked_to_end = interrupts()
     while trainer.progress < 1 and not next(asked_to_end):
         log.add(trainer, *trainer.train_step())
+        if time.monotonic() - looked_at > LOOK_SECONDS:
+            trainer.data.add(shards.new())
+            looked_at = time.monotonic()
         if time.monotonic() - saved_at > 60 * save_minutes:
-            save_checkpoint(trainer, checkpoint)
+            save_checkpoint(trainer, out / "checkpoint.pt")
             trainer.export(out / "pack")
             saved_at = time.monotonic()
-    save_checkpoint(trainer, checkpoint)
-    trainer.export(out / "pack")
-    print(f"{trainer.step * plan.batch} samples in {trainer.seconds / 60:.1f} minutes, pack in {out / 'pack'}")
-    return trainer
 
 
 def main() -> None:
@@ -286,6 +277,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0.0, help="end after so much time spent training")
     parser.add_argument("--init", type=Path, help="pack folder whose weights, codec and words to go on from")
     parser.add_argument("--peak-rate", type=float, default=Plan.peak_rate)
+    parser.add_argument("--batch", type=int, default=Plan.batch)
+    parser.add_argument("--readers", type=int, default=Plan.readers, help="processes that make pictures ready")
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -294,7 +287,14 @@ def main() -> None:
     if not arguments.samples and not arguments.minutes:
         parser.error("say when to end: --samples or --minutes")
     torch.set_num_threads(arguments.threads)
-    plan = Plan(arguments.samples, arguments.minutes, arguments.peak_rate, seed=arguments.seed)
+    plan = Plan(
+        arguments.samples,
+        arguments.minutes,
+        arguments.peak_rate,
+        batch=arguments.batch,
+        readers=arguments.readers,
+        seed=arguments.seed,
+    )
     train(arguments.data, arguments.out, plan, arguments.init, arguments.device, arguments.save_minutes)
 
 

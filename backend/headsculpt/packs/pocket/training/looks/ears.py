@@ -8,7 +8,7 @@ import numpy as np
 from .....head.model import Head
 from .anatomy import Array, smoothstep
 
-TIP = (0.052, 0.078, -0.052)  # where the tip goes from the ear's top, head units, on the subject's left
+TIP = (0.085, 0.125, -0.075)  # where the tip goes from the ear's top, head units, on the subject's left
 NARROWING = 0.93
 
 
