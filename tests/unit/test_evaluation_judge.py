@@ -172,7 +172,9 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> tuple[NDArray[np.uint8], NDArray
     values = [QUESTIONS["skin"].index(word) for word in ("green", "blue", "red")]
     which = rng.integers(3, size=96)
     shades = np.array([[40, 190, 40], [40, 60, 220], [220, 30, 30]])[which]
-    pictures = (shades[:, None, None] + rng.integers(-30, 30, (96, studio.SIZE, studio.SIZE, 1))).clip(0, 255).astype(np.uint8)
+    pictures = (
+        (shades[:, None, None] + rng.integers(-30, 30, (96, studio.SIZE, studio.SIZE, 1))).clip(0, 255).astype(np.uint8)
+    )
     right = np.full((96, len(QUESTIONS)), UNKNOWN, np.int8)
     right[:, list(QUESTIONS).index("skin")] = np.array(values)[which]
     return pictures, right

@@ -101,7 +101,9 @@ def test_the_control_net_never_sees_a_blank_map(data: Data) -> None:
     assert trainer.data.all.mapped.tolist() == [0, 1, 2, 4]  # beyond 90° there is none
     latents = torch.cat([batch.latents for batch in batches])
     own = [int((trainer.data.all.latents == one).flatten(1).all(1).nonzero()) for one in latents]
-    assert all(torch.equal(trainer.data.all.maps[[0, 1, 2, 4].index(i)] / 255, m) for i, m in zip(own, maps, strict=True))
+    assert all(
+        torch.equal(trainer.data.all.maps[[0, 1, 2, 4].index(i)] / 255, m) for i, m in zip(own, maps, strict=True)
+    )
 
 
 def test_some_captions_are_left_empty_and_the_others_vary(data: Data) -> None:
