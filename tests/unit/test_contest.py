@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluation_stand_ins import Engine, export
+from evaluation_stand_ins import Engine, export, new_judge
 from PIL import Image
 from tiny_pack import make_tiny_pack
 
@@ -72,7 +72,7 @@ class Watched(Engine):
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "export_head", export)
-    monkeypatch.setattr(runs, "judge_if_there", lambda: None)
+    monkeypatch.setattr(runs, "load_judge", new_judge)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tiny_pack import make_tiny_pack
 
 from headsculpt.cli import main
 from headsculpt.errors import UserError
-from headsculpt.evaluation import evaluate, runs
+from headsculpt.evaluation import runs
 from headsculpt.evaluation.clip import Clip
 from headsculpt.evaluation.evaluate import run_evaluation
 from headsculpt.evaluation.judge import reading
@@ -39,8 +39,7 @@ prompt = "a smiling woman with blue skin"
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "export_head", export)
-    for module in (runs, evaluate):
-        monkeypatch.setattr(module, "judge_if_there", new_judge)
+    monkeypatch.setattr(runs, "load_judge", new_judge)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def template(pack: Path) -> GenerateRequest:
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "export_head", export)
-    monkeypatch.setattr(runs, "judge_if_there", new_judge)
+    monkeypatch.setattr(runs, "load_judge", new_judge)
 
 
 def test_the_showcase_does_nothing_twice(tmp_path: Path, template: GenerateRequest) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluation_stand_ins import Engine, ball, export
+from evaluation_stand_ins import Engine, ball, export, new_judge
 from PIL import Image
 
 import build
@@ -83,7 +83,7 @@ def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GenerateRequest
     pack = tmp_path / "pack"  # the stand-in loads no model
     pack.mkdir()
     monkeypatch.setattr(runs, "export_head", export)
-    monkeypatch.setattr(runs, "judge_if_there", lambda: None)
+    monkeypatch.setattr(runs, "load_judge", new_judge)
     return GenerateRequest("any", pack=pack, threads=1)
 
 

@@ -30,9 +30,6 @@ def add_commands(commands: Subparsers) -> None:
     follows.add_argument("--flame", type=Path, help="your FLAME file (default: a stand-in of its layout)")
     back_view = commands.add_parser("back-view", help="measure how often the learned word turns heads away")
     back_view.set_defaults(command=_back_view, kept="what was drawn is kept")
-    back_view.add_argument(
-        "--data", type=Path, nargs=2, default=(), metavar="DIR", help="shards to train and to try a linear reader with"
-    )
     evaluate = commands.add_parser("evaluate", help="make heads from a list of prompts, and measure what is there")
     evaluate.set_defaults(command=_evaluate)
     evaluate.add_argument("file", type=Path, help="TOML or CSV: prompts and seeds")
@@ -72,7 +69,7 @@ def _follows(options: argparse.Namespace, progress: ProgressLine) -> Iterator[ob
 def _back_view(options: argparse.Namespace, progress: ProgressLine) -> Iterator[object]:
     from headsculpt.evaluation.back_view import run_back_view
 
-    yield from run_back_view(prepared_pack(options), options.out, progress, options.data, options.docs)
+    yield from run_back_view(prepared_pack(options), options.out, progress, options.docs)
 
 
 def _evaluate(options: argparse.Namespace, progress: ProgressLine) -> Iterator[object]:

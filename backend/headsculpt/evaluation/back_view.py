@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How often the learned word turns the head away and how often the plain words do (the paper's B.1 and Fig. 12).
 
-64 pictures for each word, the same noise and prompts for all words. What view a picture shows is read by the judge, or,
-where its weights are not there, by a linear reader trained on the pocket pack's training pictures.
+64 pictures for each word, the same noise and prompts for all words. What view a picture shows is read by the judge.
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headsculpt.device import choose
-from headsculpt.errors import UserError
-from headsculpt.evaluation.judge.reading import Judge, judge_if_there
+from headsculpt.evaluation.judge.reading import load_judge
 from headsculpt.evaluation.pages import fill, write_picture
 from headsculpt.evaluation.runs import fingerprint
 from headsculpt.evaluation.samples import PAIR_COLUMNS, labelled_sheet, view_words, with_view
@@ -29,7 +27,6 @@ from headsculpt.finish.files import check_writable, write_whole
 from headsculpt.guidance.sampling import calls, default_guidance, draw_noise, draw_pictures
 from headsculpt.jobs.events import Event, Progress
 from headsculpt.packs.pack import Pack, load_pack
-from headsculpt.packs.pocket.training.view_reader import train_reader
 
 PICTURES, STEPS, SEED = 64, 20, 5
 SHOWN = 12
@@ -40,9 +37,6 @@ BACK = 2
 SKINS = ("pale", "tan", "brown", "green", "blue", "gold", "purple", "grey")
 HAIR = ("bald", "short black hair", "an afro", "long blond hair")
 PAGE, MARK, SHEET = "back-view.md", "back-view", "back-view.jpg"
-
-ViewReader = Callable[[NDArray[np.uint8]], NDArray[np.int64]]
-"""Pictures [N, S, S, 3] to views [N]: 0 front, 1 side, 2 back."""
 
 
 @dataclass(frozen=True)
@@ -57,24 +51,17 @@ class Reading:
         return int((self.views == view).sum())
 
 
-def run_back_view(
-    folder: Path, out: Path, emit: Callable[[Event], None], data: Sequence[Path] = (), docs: Path | None = None
-) -> list[Path]:
-    """Draws what is not drawn yet into `out`, reads it, writes table and sheet. Returns the files.
-
-    data: two folders of training/pictures.py's shards, to train the linear reader on and to try it; needed without the
-    judge. Raises UserError.
-    """
+def run_back_view(folder: Path, out: Path, emit: Callable[[Event], None], docs: Path | None = None) -> list[Path]:
+    """Draws what is not drawn yet into `out`, reads it, writes table and sheet. Returns the files. Raises UserError."""
     check_writable(out)
     choice = choose("auto", folder)
     pack = load_pack(folder, choice.device, choice.dtype)
     drawn = draw_all(pack, fingerprint(folder), out, emit)
-    read, reader = _reader(pack, data)
-    readings = [Reading(view, view_words(pack, view), read(drawn[view])) for view in WORDS]
-    page, picture = table(readings, reader, pack), pairs_sheet(pack, drawn)
+    readings = [Reading(view, view_words(pack, view), _views(drawn[view])) for view in WORDS]
+    page, picture = table(readings, pack), pairs_sheet(pack, drawn)
     written = [
         write_whole(out / "back-view.md", page.encode()),
-        write_whole(out / "back-view.json", as_json(readings, reader)),
+        write_whole(out / "back-view.json", as_json(readings)),
         write_picture(picture, out / SHEET),
     ]
     if docs is not None:
@@ -119,29 +106,18 @@ def _ticker(stage: str, steps: int, emit: Callable[[Event], None]) -> Callable[[
     return lambda: emit(Progress(stage, next(numbers), steps))
 
 
-def _reader(pack: Pack, data: Sequence[Path]) -> tuple[ViewReader, str]:
-    """What reads views, and its name. Raises UserError when there is nothing that can."""
-    if judge := judge_if_there():
-        return judge_reader(judge), "the judge (docs/judge.md)"
-    if len(data) != 2:
-        raise UserError(
-            "The judge's weights are not there.",
-            "Train it (docs/judge.md), or give two folders of training pictures for a linear reader.",
-        )
-    reader, right = train_reader(pack, *data)
-    return reader, f"a linear reader of latents, right on {right:.1%} of held-out renders"
+def _views(pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The likeliest view of each picture [N, S, S, 3] by itself: 0 front, 1 side, 2 back."""
+    views: NDArray[np.int64] = load_judge().scores(pictures)["view"].argmax(1).numpy()
+    return views
 
 
-def judge_reader(judge: Judge) -> ViewReader:
-    """The judge's likeliest view of each picture by itself."""
-    return lambda pictures: judge.scores(pictures)["view"].argmax(1).numpy()
-
-
-def table(readings: Sequence[Reading], reader: str, pack: Pack) -> str:
+def table(readings: Sequence[Reading], pack: Pack) -> str:
     """Markdown: how often each word's pictures show each view, and the learned word against the plain ones."""
     lines = [
         f"{len(readings[0].views)} pictures a word by the pack “{pack.spec.name}”, the same noise and prompts for "
-        f"each; guidance {default_guidance(pack):g}, {STEPS} DDIM steps. The view is read by {reader}.\n",
+        f"each; guidance {default_guidance(pack):g}, {STEPS} DDIM steps. The judge "
+        "(docs/judge.md) reads the view.\n",
         "| words | read as front | side | back | 95 % interval of back |\n|---|---|---|---|---|",
     ]
     for reading in readings:
@@ -189,7 +165,7 @@ def pairs_sheet(pack: Pack, drawn: dict[str, NDArray[np.uint8]]) -> Image.Image:
     )
 
 
-def as_json(readings: Sequence[Reading], reader: str) -> bytes:
+def as_json(readings: Sequence[Reading]) -> bytes:
     """The view of every picture."""
     words = {reading.words or "no view word": reading.views.tolist() for reading in readings}
-    return (json.dumps({"read_by": reader, "views": words}, ensure_ascii=False) + "\n").encode()
+    return (json.dumps({"views": words}, ensure_ascii=False) + "\n").encode()

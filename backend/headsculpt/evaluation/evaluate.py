@@ -12,7 +12,7 @@ from statistics import fmean, median
 
 from headsculpt.errors import UserError
 from headsculpt.evaluation.clip import AZIMUTHS, FOLDER, SIZE, Clip, ClipScore
-from headsculpt.evaluation.judge.reading import View, judge_if_there, photographs
+from headsculpt.evaluation.judge.reading import View, photographs
 from headsculpt.evaluation.judgement import Judgement, share_kept
 from headsculpt.evaluation.pages import (
     attributes_cell,
@@ -60,8 +60,6 @@ def run_evaluation(
     and pictures/ are brought up to date. Raises UserError for an unknown name, and whatever a job raises.
     """
     check_writable(out)
-    if judge_if_there() is None:
-        emit(Notice("There is no judge here (docs/judge.md): only colours and shapes are measured."))
     orders = chosen(plan, only)
     for number, order in enumerate(orders, 1):
         emit(Notice(f"Head {number} of {len(orders)}"))
@@ -140,9 +138,8 @@ def summary(results: Sequence[Result]) -> list[tuple[str, str]]:
         if found:
             lines.append((f"ΔE of {region}, median of {len(found)}", f"{median(found):.1f}"))
     views = sum(face.seen for face in faces), sum(face.looked for face in faces)
-    if views[1]:
-        lines.append(("heads with a second face", f"{sum(face.two_faced for face in faces)} of {len(faces)}"))
-        lines.append(("views from behind that show a face", f"{views[0]} of {views[1]}"))
+    lines.append(("heads with a second face", f"{sum(face.two_faced for face in faces)} of {len(faces)}"))
+    lines.append(("views from behind that show a face", f"{views[0]} of {views[1]}"))
     if clips := [result.clip for result in results if result.clip]:
         lines.append(("CLIP-R", f"{fmean(100 * clip.retrieval for clip in clips):.1f}"))
         lines.append(("CLIP-S", f"{fmean(clip.similarity for clip in clips):.2f}"))

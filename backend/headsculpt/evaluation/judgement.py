@@ -31,8 +31,8 @@ class Judgement:
 
     @property
     def kept(self) -> dict[str, bool]:
-        """Whether each asked attribute is there, as far as a judge has looked."""
-        return {name: self.found[name] == value for name, value in self.asked.items() if name in self.found}
+        """Whether each asked attribute is there."""
+        return {name: self.found[name] == value for name, value in self.asked.items()}
 
     def as_json(self) -> dict[str, Any]:
         """What was found, without what was asked."""
@@ -44,11 +44,8 @@ class Judgement:
         }
 
 
-def judge_head(mesh: TexturedMesh, head: Head, wanted: Mapping[str, str], judge: Judge | None) -> Judgement:
-    """mesh: in head space, grown from `head`; wanted: what `asked` read in its prompt. Without a judge nothing is found
-    but colours and shapes."""
-    if judge is None:
-        return Judgement(dict(wanted), {}, {}, SecondFace(0, 0, False), measure(mesh, head, wanted))
+def judge_head(mesh: TexturedMesh, head: Head, wanted: Mapping[str, str], judge: Judge) -> Judgement:
+    """mesh: in head space, grown from `head`; wanted: what `asked` read in its prompt."""
     reading = judge.read_head(mesh)
     found = reading.found
     certainty = {name: round(reading.certainty(name, value), 3) for name, value in found.items()}

@@ -125,7 +125,7 @@ def color_cell(outcome: Outcome, region: str) -> str:
 
 def second_face_cell(outcome: Outcome) -> str:
     face = outcome.judgement.second_face
-    return "–" if not face.looked else "yes" if face.two_faced else "no"
+    return "yes" if face.two_faced else "no"
 
 
 def standoff_cell(outcome: Outcome) -> str:

@@ -14,7 +14,7 @@ import torch
 
 from headsculpt.evaluation.asked import asked
 from headsculpt.evaluation.examples import Example
-from headsculpt.evaluation.judge.reading import judge_if_there
+from headsculpt.evaluation.judge.reading import load_judge
 from headsculpt.evaluation.judgement import Judgement, judge_head
 from headsculpt.finish.export import export_head
 from headsculpt.finish.files import check_writable
@@ -75,7 +75,7 @@ def examine(example: Example, request: GenerateRequest, folder: Path, report: di
     """Judges the exported file itself, by what the example's prompt asks for."""
     head = chosen_head(request.head)
     wanted = asked(example.prompt, synonyms(request))
-    return Outcome(example, folder, report, judge_head(exported(request, folder), head, wanted, judge_if_there()))
+    return Outcome(example, folder, report, judge_head(exported(request, folder), head, wanted, load_judge()))
 
 
 def exported(request: GenerateRequest, folder: Path) -> TexturedMesh:

@@ -114,11 +114,6 @@ def load_judge() -> Judge:
     return Judge(trained, float(notes["face_threshold"]))
 
 
-def judge_if_there() -> Judge | None:
-    """The judge, or None where its weights are not there: then only colours and shapes are measured."""
-    return load_judge() if WEIGHTS.exists() else None
-
-
 @torch.no_grad()
 def answers(trained: Network, pictures: NDArray[np.uint8], batch: int = 64) -> dict[str, Tensor]:
     """See Judge.scores."""
