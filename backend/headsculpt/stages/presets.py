@@ -35,7 +35,7 @@ PREVIEW = Preset(
         field=_OURS,
         occupancy=OccupancySettings(resolution=64),
         views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.4, 0.2), close_up_ramp=0.8),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.1, t_max_end=0.5),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.3, t_max_end=0.75),
     ),
     fine=FineSettings(
         steps=70,
@@ -45,7 +45,7 @@ PREVIEW = Preset(
         weight_laplacian=0.0,
         learning_rate_color=3e-2,
         views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.36, 0.24)),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.15, t_max=0.8, t_max_end=0.25),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.15, t_max_end=0.5),
     ),
     paint=PaintSettings(
         steps=40,
@@ -54,7 +54,7 @@ PREVIEW = Preset(
         picture=192,
         learning_rate=3e-2,
         views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.3, 0.5)),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.1, t_max=0.45, t_max_end=0.15),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.1, t_max=0.95, t_max_end=0.15),
     ),
     finish=FinishSettings(triangles=20_000, texture=1024, detail=0.0045),
 )
@@ -76,7 +76,7 @@ STANDARD = Preset(
         extraction_resolution=160,
         field=FieldSettings(levels=12, log2_size=17, finest=512, surface_width=0.005, density_gain=20.0),
         views=ViewSettings(batch=4, close_up_shares=(0.4, 0.15), close_up_ramp=0.8),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.1, t_max_end=0.5),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.3, t_max_end=0.75),
     ),
     fine=FineSettings(
         steps=400,
@@ -86,7 +86,7 @@ STANDARD = Preset(
         weight_laplacian=0.0,
         learning_rate_color=2e-2,
         views=ViewSettings(batch=4, close_up_shares=(0.3, 0.2)),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.1, t_max=0.7, t_max_end=0.2),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.1, t_max_end=0.5),
     ),
     paint=PaintSettings(
         steps=120,
@@ -95,7 +95,7 @@ STANDARD = Preset(
         picture=256,
         learning_rate=2e-2,
         views=ViewSettings(batch=4, front_share=0.25, close_up_shares=(0.3, 0.4)),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.05, t_max=0.45, t_max_end=0.15),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.05, t_max=0.95, t_max_end=0.15),
     ),
     finish=FinishSettings(triangles=40_000, texture=2048),
 )
