@@ -7,7 +7,9 @@ import multiprocessing
 import zlib
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,15 +24,13 @@ from .captions import caption, make_tokenizer
 from .networks import PATCH, TEXT_LENGTH
 from .pictures import Record, load_shard, pack_spec, shard_paths
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 CAPTIONS = 8
 """Different captions of each picture."""
-FEATURES = [
-    index
-    for chains in (landmark_map.LINES[1:], ((None, (face.LEFT_IRIS, face.RIGHT_IRIS)),))
-    for _, parts in chains
-    for chain in parts
-    for index in chain
-]
+_FEATURE_LINES = [chain for _, chains in landmark_map.LINES[1:] for chain in chains]  # the first is the face's outline
+FEATURES = sorted({*face.LEFT_IRIS, *face.RIGHT_IRIS}.union(*_FEATURE_LINES))
 """Landmarks of eyes, irises, brows and lips."""
 FACE_WEIGHT, FEATURE_WEIGHT = 2.0, 4.0
 """How much latent pixels of the face, and of eyes, brows and lips, weigh in the loss beside the others: they are few,
@@ -110,23 +110,18 @@ class Shards:
         context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
         self.pool = ProcessPoolExecutor(processes, context)
         self.folder, self.codec = folder, {name: tensor.numpy() for name, tensor in codec_tensors.items()}
-        self.read: dict[Path, Future[dict[str, NDArray]]] = {}
-        self.given: set[Path] = set()
+        self.seen: set[Path] = set()
+        self.reading: dict[Path, Future[dict[str, NDArray]]] = {}
 
     def new(self, wait: bool = False) -> list[Part]:
         """Those that were not given before, in the order of their names. wait: all that are there now."""
         for path in shard_paths(self.folder):
-            if path not in self.read:
-                self.read[path] = self.pool.submit(_prepare_shard, path, self.codec)
-        ready = [path for path in self.read if path not in self.given and (wait or self.read[path].done())]
-        parts = [
-            Part(**{name: torch.from_numpy(column) for name, column in self.read[path].result().items()})
-            for path in ready
-        ]
-        self.given.update(ready)
-        for path in ready:
-            self.read[path] = Future()  # its arrays are no longer held
-        return parts
+            if path not in self.seen:
+                self.seen.add(path)
+                self.reading[path] = self.pool.submit(_prepare_shard, path, self.codec)
+        ready = [path for path, columns in self.reading.items() if wait or columns.done()]
+        read = [self.reading.pop(path).result() for path in ready]
+        return [Part(**{name: torch.from_numpy(column) for name, column in columns.items()}) for columns in read]
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)
@@ -180,10 +175,12 @@ def face_weights(landmarks: NDArray[np.float32], size: int) -> NDArray[np.float3
     return weights
 
 
-_TOKENIZER = make_tokenizer(TEXT_LENGTH)
+@cache
+def _tokenizer() -> PreTrainedTokenizerFast:
+    return make_tokenizer(TEXT_LENGTH)
 
 
 def _tokens(texts: list[str]) -> Tensor:
     """int16 [N, T]."""
-    encoded = _TOKENIZER(texts, padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="np")
+    encoded = _tokenizer()(texts, padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="np")
     return torch.from_numpy(encoded.input_ids.astype(np.int16))
