@@ -35,7 +35,7 @@ PREVIEW = Preset(
         field=_OURS,
         occupancy=OccupancySettings(resolution=64),
         views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.4, 0.2), close_up_ramp=0.8),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.3, t_max_end=0.75),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.1, t_max_end=0.6),
     ),
     fine=FineSettings(
         steps=70,
@@ -76,7 +76,7 @@ STANDARD = Preset(
         extraction_resolution=160,
         field=FieldSettings(levels=12, log2_size=17, finest=512, surface_width=0.005, density_gain=20.0),
         views=ViewSettings(batch=4, close_up_shares=(0.4, 0.15), close_up_ramp=0.8),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.3, t_max_end=0.75),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.1, t_max_end=0.6),
     ),
     fine=FineSettings(
         steps=400,
