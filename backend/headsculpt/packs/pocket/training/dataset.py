@@ -130,7 +130,7 @@ class Shards:
 def _prepare_shard(path: Path, codec_tensors: dict[str, NDArray]) -> dict[str, NDArray]:
     """Part's columns, as arrays: torch's tensors need open files on their way between processes."""
     torch.set_num_threads(1)
-    codec = LinearCodec(**{name: torch.from_numpy(array) for name, array in codec_tensors.items()})
+    codec = LinearCodec(**{name: torch.from_numpy(array) for name, array in codec_tensors.items()}, device="cpu")
     part = prepare(*load_shard(path), codec, pack_spec(), np.random.default_rng(zlib.crc32(path.name.encode())))
     return {field.name: getattr(part, field.name).numpy() for field in fields(Part)}
 
@@ -168,7 +168,7 @@ def face_weights(landmarks: NDArray[np.float32], size: int) -> NDArray[np.float3
     """[size, size]: how much latent pixels weigh in the loss, where landmarks are seen at these pixels [478, 2]."""
     weights = np.ones((size, size), np.float32)
     cells = np.floor(landmarks / PATCH).astype(int)
-    inside = ((cells >= 0) & (cells < size)).all(1)
+    inside = np.all((cells >= 0) & (cells < size), axis=1)
     for points, weight in ((np.arange(len(cells)), FACE_WEIGHT), (np.array(FEATURES), FEATURE_WEIGHT)):
         columns, rows = cells[points[inside[points]]].T
         weights[rows, columns] = weight
