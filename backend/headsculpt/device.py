@@ -104,7 +104,7 @@ def on_card(tensor: Tensor) -> bool:
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor of the processor's on the device; the processor does not wait until a card has done what it is at."""
-    if device.type != "cuda" or tensor.device == device:
+    if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 

@@ -160,7 +160,7 @@ def landmark_input(pack: Pack, azimuth: float, count: int) -> tuple[Tensor, Tens
     camera = plain_camera(pack.spec.cameras, azimuth, pack.spec.image_size)
     scale = landmark_scale(pack.spec.views, torch.tensor([azimuth]))
     maps = landmark_maps(landmarks, camera)
-    return maps.expand(count, -1, -1, -1).to(pack.device), scale.expand(count).to(pack.device)
+    return maps.expand(count, -1, -1, -1).to(pack.device), scale.expand(count)
 
 
 def _faded(pack: Pack, order: SampleOrder) -> list[str]:

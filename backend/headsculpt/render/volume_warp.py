@@ -78,7 +78,10 @@ def sample_rays_kernel(
                         <= before + (after - at)
                     ):
                         place = (wp.float64(s) + wp.float64(jitter[ray, s])) * length / wp.float64(samples)
-                        t[ray, s] = float(at + place - before)
+                        along = at + place - before
+                        t[ray, s] = float(along)
+                        for axis in range(3):
+                            points[ray, s, axis] = float(origin[axis] + along * way[axis])
                         s += 1
                 before += after - at
             if use_density == 1:
@@ -98,12 +101,12 @@ def sample_rays_kernel(
         if walk == 1:
             while s < samples:  # rounding may leave the last of them over
                 t[ray, s] = float(end)
+                for axis in range(3):
+                    points[ray, s, axis] = float(origin[axis] + end * way[axis])
                 s += 1
     met[ray] = wp.uint8(1)
     for s in range(samples):
         deltas[ray, s] = float(length / wp.float64(samples))
-        for axis in range(3):
-            points[ray, s, axis] = float(origin[axis] + wp.float64(t[ray, s]) * way[axis])
 
 
 def sample_all_rays(
