@@ -133,7 +133,7 @@ def _share(successes: int, trials: int) -> str:
 
 def _plain_share(successes: int, trials: int) -> str:
     """Neighbouring views are no independent trials, so an interval would say too much."""
-    return f"{successes / trials:.0%}" if trials else "–"
+    return f"{successes / trials:.0%}"
 
 
 def _worst_seed(side: Side) -> str:

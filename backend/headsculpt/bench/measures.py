@@ -133,24 +133,18 @@ def _seconds(title: str, stage: str) -> Column:
 
 
 def attributes_counted(heads: Sequence[Found]) -> tuple[int, int]:
-    """How many of the asked attributes a judge reads in the heads, and how many were asked; of all heads together."""
-    there = [
-        head["found"]["attributes"][name] == value
-        for head in heads
-        for name, value in head["asked"].items()
-        if name in head["found"]["attributes"]
-    ]
+    """How many of the asked attributes the judge reads in the heads, and how many were asked; of all heads together."""
+    there = [head["found"]["attributes"][name] == value for head in heads for name, value in head["asked"].items()]
     return sum(there), len(there)
 
 
 def faces_counted(heads: Sequence[Found]) -> tuple[int, int]:
-    """How many heads have a second face, and how many a judge has looked at."""
-    looked = [head["found"]["second_face"] for head in heads if head["found"]["second_face"]["looked"]]
-    return sum(face["two_faced"] for face in looked), len(looked)
+    """How many heads have a second face, and how many there are."""
+    return sum(head["found"]["second_face"]["two_faced"] for head in heads), len(heads)
 
 
 def views_counted(heads: Sequence[Found]) -> tuple[int, int]:
-    """How many views from behind show a face, and how many a judge has looked at."""
+    """How many views from behind show a face, and how many there are."""
     faces = [head["found"]["second_face"] for head in heads]
     return sum(face["seen"] for face in faces), sum(face["looked"] for face in faces)
 
@@ -161,8 +155,7 @@ def _attributes_there(heads: Sequence[Found]) -> float | None:
 
 
 def _second_faces(heads: Sequence[Found]) -> float | None:
-    faces, looked = faces_counted(heads)
-    return faces if looked else None
+    return faces_counted(heads)[0] if heads else None
 
 
 COLUMNS = (
