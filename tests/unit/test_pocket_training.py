@@ -106,6 +106,25 @@ def test_the_control_net_never_sees_a_blank_map(data: Data) -> None:
     )
 
 
+def test_half_of_the_batches_have_landmarks_if_the_plan_says_so(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = new_trainer(data)
+    with_maps: list[bool] = []
+
+    def cheap(batch: dataset.Batch, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        with_maps.append(batch.maps is not None)
+        return trainer.parameters[0].square().mean()
+
+    monkeypatch.setattr(trainer, "loss", cheap)
+    said = [trainer.train_step()[1] for _ in range(40)]
+    assert said == with_maps and 10 < sum(said) < 30
+
+
+def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        train.train(tmp_path / "nothing", tmp_path / "out", PLAN, None, "cpu", save_minutes=60)
+    assert not (tmp_path / "out").exists()
+
+
 def test_some_captions_are_left_empty_and_the_others_vary(data: Data) -> None:
     trainer = new_trainer(data)
     tokens = trainer.data.batch(400, False, 0.25, trainer.generator).tokens

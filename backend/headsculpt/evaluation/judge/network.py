@@ -31,7 +31,7 @@ PLACES, MIXED = 32, 160
 
 
 class Network(nn.Module):
-    """2.3 M parameters."""
+    """3.3 M parameters."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -157,11 +157,6 @@ def render_shards(folder: Path, heads: int, views: Views, seed: int, wardrobe: W
         print(f"{path.name}: {len(pictures)} pictures, {1e3 * each:.0f} ms each", flush=True)
 
 
-def shard_paths(folder: Path) -> list[Path]:
-    """A folder's shards, in the order of their names."""
-    return sorted(path for path in folder.glob("*.npz") if ".part" not in path.name)
-
-
 def load_shards(paths: Sequence[Path]) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
     """All pictures [N, S, S, 3] and labels [N, Q] of some shards."""
     pictures, answers = [], []

@@ -28,22 +28,18 @@ from headsculpt.device import mixed
 from headsculpt.evaluation.judge import network
 from headsculpt.evaluation.judge.augment import augment
 from headsculpt.evaluation.judge.network import QUESTIONS, Network
-from headsculpt.evaluation.judge.renders import (
-    HELD_OUT_VIEWS,
-    TRAINING_VIEWS,
-    UNKNOWN,
-    load_shards,
-    render_shards,
-    shard_paths,
-)
+from headsculpt.evaluation.judge.renders import HELD_OUT_VIEWS, TRAINING_VIEWS, UNKNOWN, load_shards, render_shards
 from headsculpt.evaluation.judge.studio import SIZE as STUDIO_SIZE
 from headsculpt.evaluation.judge.trial import try_out
 from headsculpt.head.builtin import load_builtin
 from headsculpt.packs.pocket.training.looks.wardrobe import Wardrobe
+from headsculpt.packs.pocket.training.pictures import shard_paths
 
 TRAINING, HELD_OUT = 1, 2
 """Seeds of the two sets of heads."""
 HELD_OUT_HEADS = 150
+SHARDS = "*.npz"
+"""Names of the judge's shards, which have a folder of their own."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +154,7 @@ def train(out: Path, plan: Plan, device: str, init: Path | None = None, save_min
         if len(losses) % 100 == 0:
             _report(trainer, losses)
             losses.clear()
-            new = [path for path in shard_paths(out / "renders") if path not in known]
+            new = [path for path in shard_paths(out / "renders", SHARDS) if path not in known]
             if new:
                 trainer.add(*load_shards(new))
                 known.update(new)
@@ -200,7 +196,7 @@ def main() -> None:
     render_shards(out / "renders", arguments.heads, TRAINING_VIEWS, TRAINING, wardrobe)
     render_shards(out / "held_out", HELD_OUT_HEADS, HELD_OUT_VIEWS, HELD_OUT, wardrobe)
     trained = train(out, Plan(arguments.minutes), arguments.device, arguments.init)
-    accuracy, threshold = try_out(trained, *load_shards(shard_paths(out / "held_out")), wardrobe)
+    accuracy, threshold = try_out(trained, *load_shards(shard_paths(out / "held_out", SHARDS)), wardrobe)
     network.save(trained, out / "weights.safetensors", {"face_threshold": f"{threshold:.4f}"})
     (out / "accuracy.json").write_text(json.dumps(accuracy, indent=1) + "\n", encoding="utf-8")
 

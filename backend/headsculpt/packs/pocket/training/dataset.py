@@ -147,20 +147,20 @@ def prepare(
     # beyond the limit a map would be blank: the net never sees one, or it would learn that blank means the back
     limit = spec.views.landmark_limit
     mapped = [index for index, record in enumerate(records) if abs(record.azimuth) <= limit]
-    maps = [landmark_map.draw(landmarks[index], spec.image_size) for index in mapped]
-    images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
-    side = spec.image_size // PATCH
+    size, side = spec.image_size, spec.image_size // PATCH
+    maps = np.empty((len(mapped), size, size, 3), np.uint8)
     weights = np.ones((len(records), 1, side, side), np.float32)
-    for index in mapped:
+    for row, index in enumerate(mapped):
+        maps[row] = landmark_map.draw(landmarks[index], size)
         weights[index, 0] = face_weights(landmarks[index], side)
+    images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
+    texts = [caption(record, spec, rng) for record in records for _ in range(CAPTIONS)]
     return Part(
         torch.cat([codec.encode(chunk / 255) for chunk in images.split(256)]),
         torch.from_numpy(weights),
-        torch.stack([_tokens([caption(record, spec, rng) for _ in range(CAPTIONS)]) for record in records]),
+        _tokens(texts).view(len(records), CAPTIONS, TEXT_LENGTH),
         torch.tensor(mapped, dtype=torch.int64),
-        torch.from_numpy(np.stack(maps)).permute(0, 3, 1, 2)
-        if maps
-        else torch.empty(0, *images.shape[1:], dtype=torch.uint8),
+        torch.from_numpy(maps).permute(0, 3, 1, 2),
     )
 
 

@@ -108,9 +108,9 @@ def render_shards(out: Path, looks: int, seed: int) -> None:
         )
 
 
-def shard_paths(folder: Path) -> list[Path]:
-    """A folder's shards, in the order of their names."""
-    return sorted(path for path in folder.glob("shard-*.npz") if ".part" not in path.name)
+def shard_paths(folder: Path, names: str = "shard-*.npz") -> list[Path]:
+    """A folder's shards of such names, in their order; none that is half-written."""
+    return sorted(path for path in folder.glob(names) if ".part" not in path.name)
 
 
 def load_shard(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32], list[Record]]:
