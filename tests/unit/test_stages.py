@@ -109,6 +109,38 @@ def test_an_untrained_field_is_extracted_as_the_chosen_head(
     assert mesh.colors is not None and np.allclose(mesh.colors, 0.5, atol=0.05)
 
 
+def grown(field: RadianceField, where: list[float], radius: float, density: float) -> RadianceField:
+    """The untrained field, and a ball of even fog."""
+
+    class Fogged(RadianceField):
+        def density_change(self, points: torch.Tensor) -> torch.Tensor:
+            inside = (points - torch.tensor(where)).norm(dim=1) < radius
+            return torch.where(inside, density - self.settings.lower_bound, 0.0)
+
+    fogged = Fogged(field.settings, field.distance.numpy(), torch.Generator().manual_seed(0))
+    fogged.load_state_dict(field.state_dict())
+    return fogged
+
+
+def test_a_fog_as_hair_is_becomes_surface_and_a_thinner_one_does_not(
+    head: Head, field: RadianceField, occupancy: OccupancyGrid
+) -> None:
+    top = head.vertices[head.vertices[:, 1].argmax()]
+    where = [0.0, float(top[1]) + 0.16, float(top[2])]  # where the prior has ended
+    heights = {
+        density: extract_surface(grown(field, where, 0.08, density), occupancy, 96).vertices[:, 1].max() - top[1]
+        for density in (8.0, 3.0)
+    }
+    assert heights[8.0] > 0.1 and heights[3.0] == pytest.approx(0, abs=0.012)
+
+
+def test_a_speck_is_no_hair(head: Head, field: RadianceField, occupancy: OccupancyGrid) -> None:
+    top = head.vertices[head.vertices[:, 1].argmax()]
+    fogged = grown(field, [0.0, float(top[1]) + 0.02, float(top[2])], 0.025, 2.0)
+    plain, flecked = (extract_surface(each, occupancy, 96) for each in (field, fogged))
+    assert flecked.vertices[:, 1].max() == pytest.approx(plain.vertices[:, 1].max(), abs=0.014)
+
+
 def test_field_and_surface_are_the_same_picture(head: Head, field: RadianceField, occupancy: OccupancyGrid) -> None:
     """Carried over to tetrahedra, the untrained head looks as it did: colours, light, silhouette, left and right."""
     count = 2

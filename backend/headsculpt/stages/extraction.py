@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from headsculpt.mesh import Mesh
@@ -14,9 +17,14 @@ from headsculpt.shape.occupancy import OccupancyGrid
 from headsculpt.shape.prior import BLOB_DENSITY, BLOB_RADIUS, Prior
 from headsculpt.shape.tetrahedra import TetrahedralGrid, marching_tetrahedra
 
-SURFACE_DENSITY = 15.0
-"""Density per head space unit from which on there is surface: hair a tenth of a head thick is opaque at four times
-this. The prior alone reaches it a little off the chosen head; that much is taken off again."""
+FIRM = 15.0
+"""Density per head space unit from which on there is surface anywhere: a tenth of a head of it lets a fifth
+through. The prior alone reaches it a little off the chosen head; that much is taken off again."""
+LOOSE = 4.0
+"""The same where much has grown. Hair stays a fog in part, since the model's pictures do not agree on its rim: at FIRM
+most of a mohawk is not there. At LOOSE everywhere, the skin would have warts."""
+MUCH, SKIN = 7e-4, 0.012
+"""What much is: so large a volume, in head space units, of what lies farther than this off the chosen head."""
 _CHUNK = 1 << 16  # points asked for at once: their activations stay in the cache
 
 
@@ -31,7 +39,11 @@ _NEAR = 2.0
 @torch.no_grad()
 def extract_surface(field: RadianceField, occupancy: OccupancyGrid, resolution: int) -> Mesh:
     """The surface on a grid of `resolution` cells along a side, with colours at the vertices; head space."""
-    level = _level_grid(field, resolution, *_known_before(field, occupancy, resolution)).cpu()
+    firm, loose, head = (
+        level.cpu()
+        for level in _level_grids(field, resolution, *_known_before(field, occupancy, resolution), (FIRM, LOOSE))
+    )
+    level = where_much_has_grown(loose, firm, head)
     grid = TetrahedralGrid.band(level.numpy(), resolution)
     vertices, triangles = marching_tetrahedra(grid.vertices, sample_grid(level, grid.vertices), grid)
     colors = torch.cat([field.color(part.to(field.distance.device)).cpu() for part in vertices.split(_CHUNK)])
@@ -45,15 +57,18 @@ def _known_before(field: RadianceField, occupancy: OccupancyGrid, resolution: in
     sampled, distance = occupancy.sampled(nodes), sample_grid(field.distance, nodes)
     if resolution <= _COARSE:
         return sampled, distance
-    rough = _level_grid(field, coarse, sampled, distance)
+    rough, _ = _level_grids(field, coarse, sampled, distance, (LOOSE,))
     # a node's level only tells the distance up to one cell: whatever has a change of sign near it is kept
     near = torch.nn.functional.max_pool3d((rough.abs() < _NEAR * 2 * FIELD_BOUND / coarse)[None, None].float(), 3, 1, 1)
     found = sample_grid(torch.stack([near[0, 0], rough]), _nodes(resolution, device))
     return found[:, 0] > 0, found[:, 1]
 
 
-def _level_grid(field: RadianceField, resolution: int, asked: Tensor, elsewhere: Tensor) -> Tensor:
-    """A distance-like function [resolution + 1]³ at the grid's nodes, zero on the surface and negative inside.
+def _level_grids(
+    field: RadianceField, resolution: int, asked: Tensor, elsewhere: Tensor, densities: Sequence[float]
+) -> list[Tensor]:
+    """Distance-like functions [resolution + 1]³ at the grid's nodes, one for each of these densities: zero where it is
+    and negative inside; then the distance to the chosen head.
 
     asked: bool, nodes at which the field is asked; elsewhere: the level at the others.
     """
@@ -62,13 +77,15 @@ def _level_grid(field: RadianceField, resolution: int, asked: Tensor, elsewhere:
     distance = sample_grid(field.distance, nodes)
     index = asked.nonzero()[:, 0]
     change = torch.cat([field.density_change(nodes[part]) for part in index.split(_CHUNK)])
-    moved = distance - elsewhere
-    moved[index] = _moved_surface(change, field.settings) - _moved_surface(change.new_zeros(1), field.settings)
-    moved = moved.clamp(distance - _CLIP * cell, distance + _CLIP * cell).view(1, 1, *(resolution + 1,) * 3)
+    moved = (distance - elsewhere).repeat(len(densities), 1)
+    for number, density in enumerate(densities):
+        moved[number, index] = _moved_surface(change, density, field.settings)
+    moved = moved.clamp(distance - _CLIP * cell, distance + _CLIP * cell).view(-1, 1, *(resolution + 1,) * 3)
     # What has grown ends within a cell, so it is averaged over neighbours or it would be made of blocks. The chosen
     # head's own distance is not: its lids and lips stay as they are.
-    padded = torch.nn.functional.pad(moved, (1,) * 6, mode="replicate")
-    return distance.view(moved.shape[2:]) - torch.nn.functional.avg_pool3d(padded, 3, stride=1)[0, 0]
+    smooth = torch.nn.functional.avg_pool3d(torch.nn.functional.pad(moved, (1,) * 6, mode="replicate"), 3, stride=1)
+    distance = distance.view(smooth.shape[2:])
+    return [*(distance - smooth[:, 0]), distance]
 
 
 def _nodes(resolution: int, device: torch.device) -> Tensor:
@@ -77,8 +94,33 @@ def _nodes(resolution: int, device: torch.device) -> Tensor:
     return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).view(-1, 3)
 
 
-def _moved_surface(change: Tensor, settings: FieldSettings) -> Tensor:
-    """At which distance from its surface prior and network together have SURFACE_DENSITY: Eq. 3 solved for d.
+def where_much_has_grown(loose: Tensor, firm: Tensor, head: Tensor) -> Tensor:
+    """`loose` around what is MUCH of it off the chosen head, `firm` elsewhere, and both mixed within a few nodes.
+
+    All [R + 1, R + 1, R + 1], on the nodes of the cube ±FIELD_BOUND, negative inside; head: in head space units.
+    """
+    pieces, count = ndimage.label(((loose < 0) & (head > SKIN)).numpy())
+    volume = np.bincount(pieces.reshape(-1), minlength=count + 1) * (2 * FIELD_BOUND / (len(head) - 1)) ** 3
+    volume[0] = 0  # no piece
+    much = torch.from_numpy(volume > MUCH)[torch.from_numpy(pieces).long()].float()[None, None]
+    around = torch.nn.functional.max_pool3d(much, 5, stride=1, padding=2)
+    share = torch.nn.functional.avg_pool3d(around, 5, stride=1, padding=2)[0, 0]
+    return firm + share * (loose - firm)
+
+
+def _moved_surface(change: Tensor, density: float, settings: FieldSettings) -> Tensor:
+    """How far the network moves the surface of this density outwards, [N].
+
+    change: what the network adds before the activation, [N]. What it takes away moves that of FIRM: ears are thin.
+    """
+    none = change.new_zeros(1)
+    grown = _surface_distance(change.clamp(min=0), density, settings) - _surface_distance(none, density, settings)
+    carved = _surface_distance(change.clamp(max=0), FIRM, settings) - _surface_distance(none, FIRM, settings)
+    return grown + carved
+
+
+def _surface_distance(change: Tensor, density: float, settings: FieldSettings) -> Tensor:
+    """At which distance from its surface prior and network together have this density: Eq. 3 solved for d.
 
     Unlike the density, this is smooth in what the network says, so that it can be interpolated between nodes.
     change: what the network adds before the activation, [N]. Where it overcomes the prior's lower bound there is
@@ -87,6 +129,6 @@ def _moved_surface(change: Tensor, settings: FieldSettings) -> Tensor:
     if settings.prior is Prior.BLOB:
         return change * (BLOB_RADIUS / BLOB_DENSITY)
     a, lower_bound = settings.surface_width, settings.lower_bound
-    wanted = torch.nn.functional.softplus(SURFACE_DENSITY - change)
-    anywhere = (change - SURFACE_DENSITY + lower_bound).clamp(min=0) * FIELD_BOUND
+    wanted = torch.nn.functional.softplus(density - change)
+    anywhere = (change - density + lower_bound).clamp(min=0) * FIELD_BOUND
     return anywhere - a * torch.logit((a * wanted).clamp(1e-9, 1 - 1e-6))

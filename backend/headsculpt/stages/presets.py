@@ -16,7 +16,9 @@ from headsculpt.stages.views import ViewSettings
 PAPER = Preset()
 """7,000 + 5,000 steps of score distillation at guidance 100: for a GPU and Stable Diffusion 1.5."""
 
-_OURS = FieldSettings(levels=10, log2_size=16, finest=320, hidden=32, surface_width=0.006, density_gain=20.0)
+_OURS = FieldSettings(
+    levels=10, log2_size=16, finest=320, hidden=32, surface_width=0.006, lower_bound=-6.0, density_gain=20.0
+)
 
 PREVIEW = Preset(
     coarse=CoarseSettings(
@@ -35,7 +37,7 @@ PREVIEW = Preset(
         field=_OURS,
         occupancy=OccupancySettings(resolution=64),
         views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.4, 0.2), close_up_ramp=0.8),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.1, t_max_end=0.6),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.3, t_max_end=0.75),
     ),
     fine=FineSettings(
         steps=70,
@@ -74,9 +76,11 @@ STANDARD = Preset(
         weight_orientation=0.0,
         prior_resolution=193,
         extraction_resolution=160,
-        field=FieldSettings(levels=12, log2_size=17, finest=512, surface_width=0.005, density_gain=20.0),
+        field=FieldSettings(
+            levels=12, log2_size=17, finest=512, surface_width=0.005, lower_bound=-6.0, density_gain=20.0
+        ),
         views=ViewSettings(batch=4, close_up_shares=(0.4, 0.15), close_up_ramp=0.8),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.1, t_max_end=0.6),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.3, t_max_end=0.75),
     ),
     fine=FineSettings(
         steps=400,
