@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 from tiny_pack import make_tiny_pack
 
 from headsculpt.bench.strangers import ellipsoid, ellipsoid_triangles
 from headsculpt.errors import Cancelled, UserError
+from headsculpt.evaluation.answers import LINE, SIDE, AnswerSheet
 from headsculpt.finish.finish import NECK
 from headsculpt.head.builtin import load_builtin
 from headsculpt.head.landmarks import MeshPoints
@@ -19,6 +21,7 @@ from headsculpt.head.model import Head
 from headsculpt.jobs import generate
 from headsculpt.jobs.events import Event, GenerateResult, JobControl, Notice, Preview, Progress
 from headsculpt.jobs.request import GenerateRequest, HeadShape
+from headsculpt.stages.distillation import Watch
 from headsculpt.stages.presets import PAPER, PREVIEW
 from headsculpt.stages.settings import FinishSettings, Preset
 
@@ -30,6 +33,12 @@ SMALL = Preset(
     paint=replace(PREVIEW.paint, steps=2, picture=32),
     finish=FinishSettings(triangles=1500, texture=64, detail=0.012),
 )
+STILL = replace(
+    SMALL,
+    coarse=replace(SMALL.coarse, learning_rate_grid=0.0, learning_rate_mlp=0.0),
+    fine=replace(SMALL.fine, learning_rate_shape=0.0, learning_rate_color=0.0),
+)
+"""A random model's words move nothing."""
 PROMPT = "a bald old man with green skin"
 
 
@@ -48,21 +57,18 @@ def _warm(preset: Preset):
     return replace(preset.coarse, warmup_steps=PAPER.coarse.warmup_steps)
 
 
-def run(pack: Path, control: JobControl | None = None, **fields: object) -> tuple[GenerateResult, list[Event]]:
+def run(
+    pack: Path, control: JobControl | None = None, watch: Watch | None = None, **fields: object
+) -> tuple[GenerateResult, list[Event]]:
     events: list[Event] = []
     request = GenerateRequest(**{"prompt": PROMPT, "pack": pack, "threads": 1} | fields)  # type: ignore[arg-type]
-    return generate.run_generate(request, events.append, control or JobControl()), events
+    return generate.run_generate(request, events.append, control or JobControl(), watch=watch), events
 
 
 def test_what_no_word_changes_comes_out_where_and_as_large_as_the_chosen_head(
     pack: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    still = replace(
-        SMALL,
-        coarse=replace(SMALL.coarse, learning_rate_grid=0.0, learning_rate_mlp=0.0),
-        fine=replace(SMALL.fine, learning_rate_shape=0.0, learning_rate_color=0.0),
-    )
-    monkeypatch.setattr(generate, "PRESETS", {"preview": still})
+    monkeypatch.setattr(generate, "PRESETS", {"preview": STILL})
     model = load_builtin()
     moved = (model.vertices * 25 + (3, -7, 11)).astype(np.float32)
     result, events = run(pack, head=HeadShape("Head", moved))
@@ -78,8 +84,11 @@ def test_what_no_word_changes_comes_out_where_and_as_large_as_the_chosen_head(
     assert previews[0].vertices[:, 1].max() == pytest.approx(top, abs=0.02 * height)
 
 
-def test_a_stranger_s_head_that_lies_on_its_back_with_shoulders_gives_a_head_that_lies_there(pack: Path) -> None:
+def test_a_stranger_s_head_that_lies_on_its_back_with_shoulders_gives_a_head_that_lies_there(
+    pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Inside out, all its vertices doubled, landmarks known."""
+    monkeypatch.setattr(generate, "PRESETS", {"preview": STILL})
     model = load_builtin()
     chest = ellipsoid(np.array([0.19, 0.15, 0.1]))
     chest[:, 1] -= 0.3
@@ -100,13 +109,28 @@ def test_a_stranger_s_head_that_lies_on_its_back_with_shoulders_gives_a_head_tha
     assert found.bounds[1, 2] < 0.1 * 0.16  # the shoulders are gone
 
 
-def test_the_same_request_gives_the_same_arrays_whoever_watches(pack: Path) -> None:
+def test_the_same_request_gives_the_same_arrays_whoever_watches(pack: Path, tmp_path: Path) -> None:
+    sheet = AnswerSheet(tmp_path / "answers.jpg")
     first, _ = run(pack, seed=3)
-    second, _ = run(pack, seed=3, preview_seconds=0)
+    second, _ = run(pack, seed=3, preview_seconds=0, watch=sheet)
     other, _ = run(pack, seed=4)
     for name in ("vertices", "triangles", "corner_uv", "base_color", "normal_map"):
         assert np.array_equal(getattr(first.mesh, name), getattr(second.mesh, name)), name
     assert not np.array_equal(first.mesh.base_color, other.mesh.base_color)
+    written = sheet.write()
+    assert written is not None
+    picture = np.asarray(Image.open(written)).astype(int)
+    # 12, 3 and 2 steps: two rows of pairs for growing, one for each of the others, eight pairs a row
+    assert picture.shape == (4 * (SIDE + LINE), 8 * 2 * SIDE, 3)
+    shown, answered = picture[:SIDE, :SIDE], picture[:SIDE, SIDE : 2 * SIDE]
+    assert np.ptp(shown) > 60  # a grey head before a background
+    assert np.abs(shown - answered).mean() > 5
+    assert picture[SIDE + LINE :, -SIDE:].max() < 30, "there was no sixteenth step"
+
+
+def test_a_job_that_asked_nothing_has_no_answers(tmp_path: Path) -> None:
+    assert AnswerSheet(tmp_path / "answers.jpg").write() is None
+    assert not list(tmp_path.iterdir())
 
 
 def test_progress_is_in_order_and_the_report_tells_what_was_done(pack: Path) -> None:

@@ -28,6 +28,9 @@ def add_commands(commands: Subparsers) -> None:
     generate.add_argument(
         "--device", default="auto", help="auto (an NVIDIA card that has room, else the processor), cpu, cuda, cuda:1 …"
     )
+    generate.add_argument(
+        "--answers", type=Path, help="JPEG file to write: what the model was shown, and what it made of it"
+    )
     add_run_options(generate)
 
     judge = commands.add_parser("judge", help="read finished heads: what was asked beside what is there")
@@ -75,9 +78,15 @@ def _generate(options: argparse.Namespace, progress: ProgressLine) -> Iterator[o
         preview_seconds=0,
     )
     check_writable(options.out)
+    from headsculpt.evaluation.answers import AnswerSheet
     from headsculpt.jobs.generate import run_generate
 
-    result = run_generate(request, progress, JobControl())
+    sheet = AnswerSheet(options.answers) if options.answers else None
+    try:
+        result = run_generate(request, progress, JobControl(), watch=sheet)
+    finally:
+        if sheet and (written := sheet.write()):  # of a job that failed, too: then one wants to look most
+            yield written
     yield from export_head(result.mesh, result.report, options.out)
 
 

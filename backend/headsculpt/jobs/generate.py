@@ -30,7 +30,7 @@ from headsculpt.shape.distance import closed_pieces, signed_distance_grid
 from headsculpt.shape.field import RadianceField
 from headsculpt.shape.occupancy import OccupancyGrid
 from headsculpt.stages import coarse, fine, paint
-from headsculpt.stages.distillation import Distillation
+from headsculpt.stages.distillation import Distillation, Watch
 from headsculpt.stages.extraction import extract_surface
 from headsculpt.stages.presets import PRESETS
 from headsculpt.stages.settings import Preset
@@ -42,11 +42,16 @@ POCKET = Path(__file__).parents[1] / "packs" / "pocket"
 
 
 def run_generate(
-    request: GenerateRequest, emit: Callable[[Event], None], control: JobControl, pack: Pack | None = None
+    request: GenerateRequest,
+    emit: Callable[[Event], None],
+    control: JobControl,
+    pack: Pack | None = None,
+    watch: Watch | None = None,
 ) -> GenerateResult:
     """The whole way from words to a head. The same request gives the same arrays on one machine's processor.
 
-    emit: hears how far it is; control: how other threads end it; pack: a loaded one, instead of the request's.
+    emit: hears how far it is; control: how other threads end it; pack: a loaded one, instead of the request's; watch:
+    sees what the model is shown and answers.
     Raises UserError for what the user can mend and errors.Cancelled.
     """
     torch.set_num_threads(request.threads or default_threads())
@@ -60,7 +65,7 @@ def run_generate(
         preset, changes = fitted(PRESETS[request.preset], pack)
         for text in prompt.notices + changes:
             monitor.notice(text)
-        studio = Studio(request, pack, prompt.text, head)
+        studio = Studio(request, pack, prompt.text, head, watch)
         field = RadianceField(
             preset.coarse.field,
             signed_distance_grid(*smooth_surface(head), preset.coarse.prior_resolution),
@@ -103,7 +108,10 @@ def loaded(request: GenerateRequest, monitor: JobMonitor) -> Pack:
 class Studio:
     """What both stages look through: one head, one prompt, one pack, and the job's random numbers."""
 
-    def __init__(self, request: GenerateRequest, pack: Pack, prompt: str, head: Head) -> None:
+    def __init__(
+        self, request: GenerateRequest, pack: Pack, prompt: str, head: Head, watch: Watch | None = None
+    ) -> None:
+        self.watch = watch
         self.pack = pack
         self.head = head
         self.prompt = prompt
@@ -113,7 +121,7 @@ class Studio:
 
     def distillation(self, settings: ScoreSettings) -> Distillation:
         prompts = ViewPrompts(self.pack, self.prompt, self.negative_prompt, settings=settings)
-        return Distillation(self.pack, prompts, self.head.landmarks, settings, self.torch_random)
+        return Distillation(self.pack, prompts, self.head.landmarks, settings, self.torch_random, self.watch)
 
     def sampler(self, settings: ViewSettings) -> ViewSampler:
         return ViewSampler(self.pack.spec, settings, self.numpy_random)

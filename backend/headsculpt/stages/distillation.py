@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -20,6 +23,25 @@ QUICK_SHARE = 0.7
 the last steps need the whole one (ours: the autoencoder is half of Stable Diffusion's work in a step)."""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What the model was shown in one step, and what it made of it.
+
+    shown, answered: clean latents [B, C, h, w]; t: int64 [B]; views: B views, on the processor; progress: share of the
+    stage that was done, 0 … 1.
+    """
+
+    pack: Pack
+    shown: Tensor
+    answered: Tensor
+    t: Tensor
+    views: Views
+    progress: float
+
+
+Watch = Callable[[Answer], None]
+
+
 class Distillation:
     """Landmark-guided score distillation (Eq. 5) for one head, one prompt and one pack."""
 
@@ -30,13 +52,16 @@ class Distillation:
         landmarks: np.ndarray,
         settings: ScoreSettings,
         generator: torch.Generator,
+        watch: Watch | None = None,
     ) -> None:
-        """prompts: made for these settings; landmarks: the chosen head's MediaPipe points [478, 3], head space."""
+        """prompts: made for these settings; landmarks: the chosen head's MediaPipe points [478, 3], head space; watch:
+        sees every answer and must not change it."""
         self.pack = pack
         self.prompts = prompts
         self.landmarks = torch.as_tensor(landmarks, dtype=torch.float32)
         self.settings = settings
         self.generator = generator
+        self.watch = watch
 
     def picture_loss(self, pictures: Tensor, views: Views, progress: float) -> Tensor:
         """A loss whose gradient on the latents of these pictures [B, 3, H, W] is the score's.
@@ -83,6 +108,8 @@ class Distillation:
             for branch in self.settings.branches
         }
         score = score_gradient(pack, latents, words, maps, scale, sent(t, device), sent(noise, device), self.settings)
+        if self.watch:
+            self.watch(Answer(pack, latents.detach(), score.denoised, t, views, progress))
         return score.gradient
 
 

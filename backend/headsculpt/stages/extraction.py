@@ -18,7 +18,7 @@ from headsculpt.shape.prior import BLOB_DENSITY, BLOB_RADIUS, Prior
 from headsculpt.shape.tetrahedra import TetrahedralGrid, marching_tetrahedra
 
 FIRM = 15.0
-"""Density per head space unit from which on there is surface anywhere: a tenth of a head of it lets a fifth
+"""Density per head space unit from which on there is surface anywhere: a tenth of a head of it lets two fifths
 through. The prior alone reaches it a little off the chosen head; that much is taken off again."""
 LOOSE = 4.0
 """The same where much has grown. Hair stays a fog in part, since the model's pictures do not agree on its rim: at FIRM
