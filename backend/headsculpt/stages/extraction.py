@@ -102,9 +102,8 @@ def where_much_has_grown(loose: Tensor, firm: Tensor, head: Tensor) -> Tensor:
     pieces, count = ndimage.label(((loose < 0) & (head > SKIN)).numpy())
     volume = np.bincount(pieces.reshape(-1), minlength=count + 1) * (2 * FIELD_BOUND / (len(head) - 1)) ** 3
     volume[0] = 0  # no piece
-    much = torch.from_numpy(volume > MUCH)[torch.from_numpy(pieces).long()].float()[None, None]
-    around = torch.nn.functional.max_pool3d(much, 5, stride=1, padding=2)
-    share = torch.nn.functional.avg_pool3d(around, 5, stride=1, padding=2)[0, 0]
+    around = ndimage.maximum_filter((volume > MUCH)[pieces].astype(np.float32), 5, mode="constant")
+    share = torch.from_numpy(ndimage.uniform_filter(around, 5, mode="constant"))
     return firm + share * (loose - firm)
 
 

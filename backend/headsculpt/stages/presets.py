@@ -6,6 +6,8 @@ docs/paper.md lists what is different from the paper, and why.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from headsculpt.guidance.methods import Method
 from headsculpt.guidance.score import ScoreSettings
 from headsculpt.shape.field import FieldSettings
@@ -16,9 +18,8 @@ from headsculpt.stages.views import ViewSettings
 PAPER = Preset()
 """7,000 + 5,000 steps of score distillation at guidance 100: for a GPU and Stable Diffusion 1.5."""
 
-_OURS = FieldSettings(
-    levels=10, log2_size=16, finest=320, hidden=32, surface_width=0.006, lower_bound=-6.0, density_gain=20.0
-)
+_FIELD = FieldSettings(lower_bound=-6.0, density_gain=20.0)
+_GROWING = ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.3, t_max_end=0.75)
 
 PREVIEW = Preset(
     coarse=CoarseSettings(
@@ -34,10 +35,10 @@ PREVIEW = Preset(
         weight_orientation=0.0,
         prior_resolution=161,
         extraction_resolution=160,
-        field=_OURS,
+        field=replace(_FIELD, levels=10, log2_size=16, finest=320, hidden=32, surface_width=0.006),
         occupancy=OccupancySettings(resolution=64),
         views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.4, 0.2), close_up_ramp=0.8),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.3, t_max_end=0.75),
+        score=_GROWING,
     ),
     fine=FineSettings(
         steps=70,
@@ -76,11 +77,9 @@ STANDARD = Preset(
         weight_orientation=0.0,
         prior_resolution=193,
         extraction_resolution=160,
-        field=FieldSettings(
-            levels=12, log2_size=17, finest=512, surface_width=0.005, lower_bound=-6.0, density_gain=20.0
-        ),
+        field=replace(_FIELD, levels=12, log2_size=17, finest=512),
         views=ViewSettings(batch=4, close_up_shares=(0.4, 0.15), close_up_ramp=0.8),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.3, t_max_end=0.75),
+        score=_GROWING,
     ),
     fine=FineSettings(
         steps=400,
