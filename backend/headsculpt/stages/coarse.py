@@ -27,7 +27,7 @@ from headsculpt.stages.views import Views, ViewSampler
 
 STAGE = "Growing the head"
 PREVIEW_RESOLUTION = 72
-"""Cells along a side of the grid that a preview's surface is extracted on: a tenth of a second."""
+"""Cells along a side of the grid that a preview's surface is extracted on: a third of a second."""
 
 
 @dataclass(frozen=True)
