@@ -133,6 +133,11 @@ def test_a_job_that_asked_nothing_has_no_answers(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_sheet_of_answers_is_a_jpeg_and_named_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="JPEG"):
+        AnswerSheet(tmp_path / "answers.png")
+
+
 def test_progress_is_in_order_and_the_report_tells_what_was_done(pack: Path) -> None:
     result, events = run(pack, prompt="a bald wizard with green skin")
     steps = [(event.stage, event.step) for event in events if isinstance(event, Progress) and event.steps]

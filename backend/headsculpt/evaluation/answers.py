@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from headsculpt.errors import UserError
 from headsculpt.evaluation.pages import stacked, write_picture
 from headsculpt.finish.files import check_writable
+from headsculpt.guidance.sampling import as_bytes
 from headsculpt.stages.distillation import Answer
 
 PAIRS, ROWS = 8, 8
@@ -26,7 +27,9 @@ class AnswerSheet:
     """Watches a job. Pairs evenly spread over each stage are kept: left what was shown, right what came back."""
 
     def __init__(self, path: Path) -> None:
-        """Raises UserError where it can not be written."""
+        """Raises UserError for a name that is no JPEG's, or where it can not be written."""
+        if path.suffix.lower() not in (".jpg", ".jpeg"):
+            raise UserError(f"{path.name} would be a JPEG file by another name.", "Give it a name that ends in .jpg.")
         check_writable(path.parent)
         self._path = path
         self._stages: list[list[Image.Image]] = []
@@ -51,8 +54,7 @@ def _pair(answer: Answer, view: int) -> Image.Image:
     """Both pictures of one view; below, its noise level as a share of the schedule, and where it looks from."""
     pair = Image.new("RGB", (2 * SIDE, SIDE + LINE))
     for number, latents in enumerate((answer.shown, answer.answered)):
-        picture = answer.pack.codec.decode(latents[view : view + 1])[0].float().clamp(0, 1).permute(1, 2, 0)
-        tile = Image.fromarray((picture.cpu().numpy() * 255).round().astype(np.uint8))
+        tile = Image.fromarray(as_bytes(answer.pack, latents[view : view + 1])[0])
         pair.paste(tile.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (number * SIDE, 0))
     level = float(answer.t[view]) / len(answer.pack.alphas_cumprod)
     azimuth = float(answer.views.azimuth[view])
