@@ -58,6 +58,7 @@ def _lora(text: str) -> tuple[Path, float]:
 
 
 def _generate(options: argparse.Namespace, progress: ProgressLine) -> Iterator[object]:
+    from headsculpt.evaluation.answers import AnswerSheet
     from headsculpt.finish.export import export_head
     from headsculpt.finish.files import check_writable
     from headsculpt.jobs.events import JobControl
@@ -77,11 +78,10 @@ def _generate(options: argparse.Namespace, progress: ProgressLine) -> Iterator[o
         device=options.device,
         preview_seconds=0,
     )
+    sheet = AnswerSheet(options.answers) if options.answers else None
     check_writable(options.out)
-    from headsculpt.evaluation.answers import AnswerSheet
     from headsculpt.jobs.generate import run_generate
 
-    sheet = AnswerSheet(options.answers) if options.answers else None
     try:
         result = run_generate(request, progress, JobControl(), watch=sheet)
     finally:

@@ -53,9 +53,10 @@ class AnswerSheet:
 def _pair(answer: Answer, view: int) -> Image.Image:
     """Both pictures of one view; below, its noise level as a share of the schedule, and where it looks from."""
     pair = Image.new("RGB", (2 * SIDE, SIDE + LINE))
-    for number, latents in enumerate((answer.shown, answer.answered)):
-        tile = Image.fromarray(as_bytes(answer.pack, latents[view : view + 1])[0])
-        pair.paste(tile.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (number * SIDE, 0))
+    pictures = as_bytes(answer.pack, torch.stack((answer.shown[view], answer.answered[view])))
+    for number, picture in enumerate(pictures):
+        tile = Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        pair.paste(tile, (number * SIDE, 0))
     level = float(answer.t[view]) / len(answer.pack.alphas_cumprod)
     azimuth = float(answer.views.azimuth[view])
     ImageDraw.Draw(pair).text((3, SIDE), f"t {level:.2f}, {azimuth:+.0f}°", fill="white")
