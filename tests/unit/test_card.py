@@ -35,14 +35,15 @@ from headsculpt.shape.distance import signed_distance_grid
 from headsculpt.shape.field import FieldSettings, RadianceField
 from headsculpt.shape.hashgrid import HashGrid
 from headsculpt.shape.occupancy import OccupancyGrid, OccupancySettings
-from headsculpt.stages import coarse, paint
+from headsculpt.shape.tetrahedra import Room
+from headsculpt.stages import coarse, fine, paint
 from headsculpt.stages.distillation import Distillation
 from headsculpt.stages.monitor import SilentMonitor
 from headsculpt.stages.presets import PREVIEW
 from headsculpt.stages.settings import FinishSettings, Preset
 from headsculpt.stages.views import ViewSampler, ViewSettings
 
-PLACES = (device, hashgrid, volume, raster, antialias)
+PLACES = (device, hashgrid, volume, raster, antialias, fine)
 NO_DATA = torch.device("meta")
 
 
@@ -194,7 +195,7 @@ def step(pack_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
 
     for module in (antialias_warp, raster_warp, volume_warp, hashgrid_warp):
         monkeypatch.setattr(module, "launch", lambda *_: None)
-    for stage in (coarse, paint):
+    for stage in (coarse, fine, paint):
         monkeypatch.setattr(stage, "GuardedAdam", Backward)
     monkeypatch.setattr(Backward, "steps", 0)
     pack = without_data(load_pack(pack_folder), pack_folder)
@@ -227,6 +228,20 @@ def test_no_step_of_the_coarse_stage_waits_for_a_card_or_mixes_devices(
             field, occupancy, distillation, sampler, settings, torch.Generator().manual_seed(0), SilentMonitor()
         )
     assert Backward.steps == 3
+
+
+def test_no_step_of_refining_waits_for_a_card_or_mixes_devices(
+    step: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for how large the surface is, once in sixteen steps."""
+    field, distillation, sampler = step(Method.SDS)
+    looks = []
+    monkeypatch.setattr(fine.TetrahedralSurface, "room", lambda _: looks.append(1) or Room(900, 600))
+    surface = fine.TetrahedralSurface(icosphere(2), 24, 0, NO_DATA)
+    settings = replace(PREVIEW.fine, steps=17, picture=16, weight_laplacian=0.1)
+    with NoMixing():
+        fine.run_fine(surface, field, distillation, sampler, settings, SilentMonitor())
+    assert Backward.steps == 17 and len(looks) == 2
 
 
 def test_no_step_of_painting_waits_for_a_card_or_mixes_devices(step: Callable[..., Any]) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from headsculpt.shape.distance import FIELD_BOUND
-from headsculpt.shape.tetrahedra import TetrahedralGrid, marching_tetrahedra
+from headsculpt.shape.tetrahedra import Room, TetrahedralGrid, marching_tetrahedra, room_for
 
 FULL = TetrahedralGrid.full(20)
 
@@ -118,6 +118,30 @@ def test_gradients_are_finite_differences() -> None:
         moved[1][index, 1] -= step
         more, less = (volume(*marching_tetrahedra(p, sdf.detach(), grid)) for p in moved)
         assert float(to_positions[index, 1]) == pytest.approx(float(more - less) / (2 * step), rel=1e-4, abs=1e-9)
+
+
+def test_in_a_room_the_surface_and_its_gradients_are_the_same() -> None:
+    sdf = random_field(FULL.vertices, 2)
+    room = room_for(sdf, FULL)
+    outcomes = []
+    for given in (None, room):
+        leaves = FULL.vertices.clone().requires_grad_(), sdf.clone().requires_grad_()
+        vertices, triangles = marching_tetrahedra(*leaves, FULL, given)
+        gradients = torch.autograd.grad(volume(vertices, triangles), leaves)
+        outcomes.append((vertices.detach(), triangles[(triangles != 0).any(1)], gradients, triangles))
+    (vertices, shown, expected, exact), (filled, found, gradients, padded) = outcomes
+    assert len(filled) == room.edges > 1.2 * len(vertices) and len(padded) == 2 * room.tets > 1.2 * len(exact)
+    assert torch.equal(filled[: len(vertices)], vertices) and torch.equal(found, shown)
+    for gradient, wanted in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(gradient, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_what_has_no_room_is_left_out() -> None:
+    whole = room_for(random_field(FULL.vertices, 2), FULL, margin=1)
+    room = Room(whole.tets // 2, whole.edges // 2)
+    vertices, triangles = marching_tetrahedra(FULL.vertices, random_field(FULL.vertices, 2), FULL, room)
+    assert vertices.isfinite().all() and triangles.shape == (2 * room.tets, 3)
+    assert triangles.min() >= 0 and triangles.max() < len(vertices) == room.edges
 
 
 def test_the_tetrahedra_are_congruent_and_each_edge_is_named_once() -> None:

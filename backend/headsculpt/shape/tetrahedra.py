@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import generate_binary_structure, maximum_filter, minimum_filter
 from torch.autograd.function import once_differentiable
 
+from headsculpt.device import sent
 from headsculpt.shape.distance import FIELD_BOUND, sample_grid
 
 _PAIRS = list(combinations(range(4), 2))  # a tetrahedron's six edges by its corners
@@ -99,33 +100,73 @@ class _SymmetricProduct(torch.autograd.Function):
         return ctx.matrix @ gradient.contiguous(), None
 
 
+@dataclass(frozen=True)
+class Room:
+    """Places that are kept for a surface whose size a card is not asked for: cut tetrahedra and cut edges."""
+
+    tets: int
+    edges: int
+
+
+@torch.no_grad()
+def room_for(sdf: torch.Tensor, grid: TetrahedralGrid, margin: float = 1.25) -> Room:
+    """What the surface of this sdf [N] takes, and `margin` times as much in all. Waits for a card."""
+    cut_tets, cut_edges = _cut(_kept_on_its_side(sdf, grid.border), grid)[1:]
+    tets, edges = torch.stack([cut_tets.sum(), cut_edges.sum()]).tolist()
+    return Room(int(margin * tets) + 1, int(margin * edges) + 1)
+
+
 def marching_tetrahedra(
-    positions: torch.Tensor, sdf: torch.Tensor, grid: TetrahedralGrid
+    positions: torch.Tensor, sdf: torch.Tensor, grid: TetrahedralGrid, room: Room | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The surface where the signed distance, linear in each tetrahedron, is zero.
 
     positions: [N, 3], of the grid's vertices or moved a little (no tetrahedron may turn over); sdf: [N], negative
     inside, any unit. Returns vertices [V, 3], differentiable in positions and sdf, and triangles int64 [T, 3],
     counter-clockwise from outside. The surface is closed and manifold whatever the sdf is.
+
+    room: for a card, which then waits for nothing: V and T are as large as there is room for, with triangles (0, 0, 0)
+    and vertices of no triangle at places that the surface does not fill. What has no room is left out.
     """
     sdf = _kept_on_its_side(sdf, grid.border)
-    inside = (sdf.detach() < 0).to(torch.uint8)
-    corner = inside[grid.tets]
-    code = corner[:, 0] | corner[:, 1] << 1 | corner[:, 2] << 2 | corner[:, 3] << 3
-    cut = ((code > 0) & (code < 15)).nonzero()[:, 0]
-    local = _TRIANGLES.to(sdf.device)[code[cut].long()].view(-1, 6)  # two triangles of three local edges; −1: none
+    code, cut_tets, cut_edges = _cut(sdf, grid)
+    cut = _rows(cut_tets, room and room.tets)
+    local = sent(_TRIANGLES, sdf.device)[code[cut].long()].view(-1, 6)  # two triangles of three local edges; −1: none
+    local = local.masked_fill((cut < 0)[:, None], -1)
     triangles = grid.tet_edges[cut].long().gather(1, local.clamp(min=0)).view(-1, 3)
-    triangles = triangles[local.view(-1, 3)[:, 0] >= 0]
+    shown = local.view(-1, 3)[:, 0] >= 0
+    number = cut_edges.cumsum(0) - 1
+    if room is None:
+        triangles = number[triangles[shown]]
+    else:
+        triangles = number[triangles].clamp(max=room.edges - 1) * shown[:, None]
 
-    is_cut = torch.zeros(len(grid.edges), dtype=torch.bool, device=sdf.device)
-    is_cut[triangles.view(-1)] = True
-    number = is_cut.cumsum(0) - 1
-    ends = grid.edges[is_cut].long().view(-1)
+    edges = _rows(cut_edges, room and room.edges)
+    ends = grid.edges[edges].long().view(-1)
     # gather's backward is scatter_add, ten times faster than that of indexing
     distance = sdf.gather(0, ends).view(-1, 2)
     place = positions.gather(0, ends[:, None].expand(-1, 3)).view(-1, 2, 3)
-    share = (distance[:, 0] / (distance[:, 0] - distance[:, 1]))[:, None]
-    return place[:, 0] * (1 - share) + place[:, 1] * share, number[triangles]
+    change = (distance[:, 0] - distance[:, 1]).masked_fill(edges < 0, 1)
+    share = (distance[:, 0] / change)[:, None]
+    return place[:, 0] * (1 - share) + place[:, 1] * share, triangles
+
+
+def _cut(sdf: torch.Tensor, grid: TetrahedralGrid) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """uint8 [M], which corners of each tetrahedron are inside; which tetrahedra, bool [M], and edges, bool [E], the
+    surface cuts."""
+    inside = (sdf.detach() < 0).to(torch.uint8)
+    corner, end = inside[grid.tets], inside[grid.edges]
+    code = corner[:, 0] | corner[:, 1] << 1 | corner[:, 2] << 2 | corner[:, 3] << 3
+    return code, (code > 0) & (code < 15), end[:, 0] != end[:, 1]
+
+
+def _rows(wanted: torch.Tensor, room: int | None) -> torch.Tensor:
+    """int64, the rows of wanted, bool [N], that are true. room: how many there shall be, −1 after the last."""
+    if room is None:
+        return wanted.nonzero()[:, 0]
+    place = torch.where(wanted, wanted.cumsum(0) - 1, room).clamp(max=room)  # those without room overwrite each other
+    rows = torch.arange(len(wanted), device=wanted.device)
+    return torch.full((room + 1,), -1, device=wanted.device).scatter(0, place, rows)[:-1]
 
 
 def _kept_on_its_side(sdf: torch.Tensor, border: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headsculpt.device import rows_to_ask
+from headsculpt.device import on_card, rows_to_ask
 from headsculpt.mesh import Mesh
 from headsculpt.render.antialias import antialias
 from headsculpt.render.camera import Camera
@@ -15,7 +15,7 @@ from headsculpt.render.raster import interpolate, rasterize
 from headsculpt.render.shading import shade, vertex_normals
 from headsculpt.shape.distance import FIELD_BOUND, sample_grid, signed_distance_grid
 from headsculpt.shape.field import RadianceField
-from headsculpt.shape.tetrahedra import TetrahedralGrid, marching_tetrahedra
+from headsculpt.shape.tetrahedra import Room, TetrahedralGrid, marching_tetrahedra, room_for
 from headsculpt.stages.distillation import Distillation
 from headsculpt.stages.monitor import Monitor
 from headsculpt.stages.optimizer import GuardedAdam
@@ -27,6 +27,8 @@ MLP_SHARE = 0.2
 """Of the colours' learning rate: the network turns colours everywhere at once, the grid each in its place."""
 CLAMP = 2.0
 """Signed distances in cells are kept within ± this: beyond, their size carries no information."""
+LOOK_EVERY = 16
+"""Steps between two looks at how large the surface on a card is: a look waits for the card."""
 
 
 class TetrahedralSurface(nn.Module):
@@ -50,13 +52,23 @@ class TetrahedralSurface(nn.Module):
         self.register_buffer("start", start.clamp(-CLAMP, CLAMP).to(self.grid.vertices.device))
         self.change = nn.Parameter(self.start.new_zeros(len(self.start), 4))
 
-    def mesh(self) -> tuple[Tensor, Tensor]:
-        """Vertices [V, 3] and triangles int64 [T, 3], differentiable in both parameters."""
+    def mesh(self, room: Room | None = None) -> tuple[Tensor, Tensor]:
+        """Vertices [V, 3] and triangles int64 [T, 3], differentiable in both parameters. room: see
+        marching_tetrahedra."""
+        change = self._smoothed()
+        positions = self.grid.vertices + 0.5 * self.cell * torch.tanh(change[:, 1:])
+        return marching_tetrahedra(positions, self.start + change[:, 0], self.grid, room)
+
+    @torch.no_grad()
+    def room(self) -> Room:
+        """For the next steps. Waits for a card."""
+        return room_for(self.start + self._smoothed()[:, 0], self.grid)
+
+    def _smoothed(self) -> Tensor:
         change: Tensor = self.change
         for _ in range(self.smoothing):
             change = change + 0.5 * self.grid.laplacian(change)
-        positions = self.grid.vertices + 0.5 * self.cell * torch.tanh(change[:, 1:])
-        return marching_tetrahedra(positions, self.start + change[:, 0], self.grid)
+        return change
 
     @torch.no_grad()
     def surface(self) -> Mesh:
@@ -82,9 +94,12 @@ def run_fine(
         ],
         monitor.notice,
     )
+    room = None
     for step in range(settings.steps):
+        if on_card(surface.change) and step % LOOK_EVERY == 0:
+            room = surface.room()
         views = sampler.sample(settings.picture)
-        vertices, triangles = surface.mesh()
+        vertices, triangles = surface.mesh(room)
         pictures = render_surface(vertices, triangles, field, views.to(vertices.device), settings.look)
         loss = distillation.picture_loss(pictures, views, step / settings.steps)
         if settings.weight_laplacian > 0:
@@ -96,12 +111,17 @@ def run_fine(
 
 
 def roughness(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """Mean length of the uniform Laplacian Σ (v − neighbour) of a closed mesh's vertices [V, 3] (authors' code)."""
+    """Mean length of the uniform Laplacian Σ (v − neighbour) of a closed mesh's vertices [V, 3] (authors' code).
+
+    Vertices of no triangle, and triangles (0, 0, 0), count for nothing.
+    """
     # in a closed mesh every edge lies in two triangles, so each neighbour is met twice
     following = vertices[triangles.roll(-1, 1)] + vertices[triangles.roll(1, 1)]
     differences = (vertices[triangles] - 0.5 * following).view(-1, 3)
     index = triangles.reshape(-1, 1).expand(-1, 3)
-    return torch.zeros_like(vertices).scatter_add(0, index, differences).norm(dim=1).mean()
+    length = torch.zeros_like(vertices).scatter_add(0, index, differences).norm(dim=1)
+    used = torch.zeros_like(length).scatter(0, triangles.reshape(-1), 1.0)
+    return length.sum() / used.sum()
 
 
 def render_surface(
