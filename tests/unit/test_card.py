@@ -26,7 +26,7 @@ from headsculpt.guidance.score import ScoreSettings
 from headsculpt.jobs import generate
 from headsculpt.jobs.events import JobControl
 from headsculpt.jobs.request import GenerateRequest
-from headsculpt.packs.files import load_codec
+from headsculpt.packs.files import load_codec, settled
 from headsculpt.packs.pack import Pack, load_pack
 from headsculpt.render import antialias, raster, volume
 from headsculpt.render.camera import Camera
@@ -153,14 +153,21 @@ def pack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class NoMixing(TorchDispatchMode):
-    """Fails where an operation takes tensors of the processor's and of the other device at once: cards do, too."""
+    """Fails where an operation takes tensors of the processor's and of the other device at once: cards do, too. And
+    where a convolution's picture is not in the order of a card's weights, which costs time."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         copies = func in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
         tensors = [leaf for leaf in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         if not copies and len({tensor.device for tensor in tensors if tensor.ndim}) > 1:
             raise AssertionError(f"{func} takes tensors of two devices")
+        if func is torch.ops.aten.convolution.default and args[0].device == NO_DATA:
+            assert args[0].is_contiguous() and args[1].is_contiguous()
         return func(*args, **(kwargs or {}))
+
+
+def refuse(*_: Any, **__: Any) -> Tensor:
+    raise AssertionError("numbers of Python's go to a card only when it has done all else")
 
 
 class Backward:
@@ -182,7 +189,8 @@ class Backward:
 
 def without_data(pack: Pack, folder: Path) -> Pack:
     """The pack as `spare_card` leaves it on a card."""
-    networks = {name: getattr(pack, name).to(NO_DATA) for name in ("unet", "controlnet", "landmark_encoder")}
+    names = ("unet", "controlnet", "landmark_encoder")
+    networks = {name: settled(getattr(pack, name), NO_DATA) for name in names}
     codec = load_codec(folder, NO_DATA, torch.float32)
     return replace(pack, device=NO_DATA, codec=codec, alphas_cumprod=pack.alphas_cumprod.to(NO_DATA), **networks)
 
@@ -195,6 +203,7 @@ def step(pack_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
 
     for module in (antialias_warp, raster_warp, volume_warp, hashgrid_warp):
         monkeypatch.setattr(module, "launch", lambda *_: None)
+    monkeypatch.setattr(Tensor, "new_tensor", refuse)
     for stage in (coarse, fine, paint):
         monkeypatch.setattr(stage, "GuardedAdam", Backward)
     monkeypatch.setattr(Backward, "steps", 0)

@@ -80,7 +80,6 @@ def test_untrained_it_is_mid_grey_with_the_priors_normals(grid: np.ndarray) -> N
     torch.testing.assert_close(field.density(points), density)
     torch.testing.assert_close(field.color(points), color)
     torch.testing.assert_close(field.prior_density(points), density)
-    assert (field.density_normals(points, 0.001) * directions).sum(dim=1).min() > 0.99
 
 
 @pytest.mark.parametrize(
@@ -104,24 +103,6 @@ def test_it_learns_to_grow_to_carve_and_to_take_colour(
     with torch.no_grad():
         assert abs(field.density(points).mean() - wanted) < 20
         torch.testing.assert_close(field.color(points).mean(dim=0), red, rtol=0, atol=0.1)
-
-
-def test_density_normals_are_the_gradients_and_can_be_trained_through(grid: np.ndarray) -> None:
-    field = make(grid)
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():  # a field that has learned something, smooth on the scale of the differences
-        last_layer(field).weight.normal_(std=3, generator=generator)
-        field.encoder.table.normal_(std=0.3, generator=generator)
-    field.encoder.active_levels = 1
-    points = (torch.rand(400, 3, generator=generator) - 0.5).requires_grad_()
-    (gradient,) = torch.autograd.grad(field.density(points).log().sum(), points)
-    steep = gradient.norm(dim=1) > 5
-    expected = -torch.nn.functional.normalize(gradient, dim=1)
-    got = field.density_normals(points, 1e-3)
-    agreement = (got * expected).sum(dim=1)[steep]
-    assert steep.sum() > 50 and agreement.median() > 0.999 and agreement.quantile(0.1) > 0.9
-    (to_weights,) = torch.autograd.grad(got.sum(), last_layer(field).weight)
-    assert to_weights.abs().max() > 0
 
 
 def test_the_same_seed_gives_the_same_field(grid: np.ndarray) -> None:

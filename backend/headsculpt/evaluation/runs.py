@@ -24,6 +24,7 @@ from headsculpt.jobs.generate import POCKET, run_generate
 from headsculpt.jobs.heads import chosen_head
 from headsculpt.jobs.request import GenerateRequest
 from headsculpt.mesh import TexturedMesh
+from headsculpt.packs.files import settled
 from headsculpt.packs.pack import Pack, load_pack
 from headsculpt.packs.spec import read_description
 from headsculpt.packs.tokens import tokens_folder
@@ -132,5 +133,4 @@ def untrained(pack: Pack, seed: int) -> Pack:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # layers take their first weights from the global generator
         unet: Any = type(pack.unet).from_config(pack.unet.config)
-    unet = unet.to(device=pack.device, dtype=pack.dtype, memory_format=torch.channels_last)
-    return replace(pack, unet=unet.eval().requires_grad_(False))
+    return replace(pack, unet=settled(unet.to(pack.dtype), pack.device))

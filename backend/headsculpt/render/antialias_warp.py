@@ -198,7 +198,8 @@ def silhouettes(pixels: Tensor, depth: Tensor, triangles: Tensor, near: float) -
     area = u[:, 0] * w[:, 1] - u[:, 1] * w[:, 0]
     drawn = (depth > near)[triangles].all(1) & area.isfinite()
     facing = torch.where(area > 0, 1, -1).repeat_interleave(3)
-    ends = torch.stack([triangles, triangles.roll(-1, 1)], -1).view(-1, 2).sort(1).values
+    following = triangles.roll(-1, 1)
+    ends = torch.stack([torch.minimum(triangles, following), torch.maximum(triangles, following)], -1).view(-1, 2)
     third = triangles.roll(1, 1).view(-1)
     nowhere = len(pixels) ** 2
     key = torch.where(drawn.repeat_interleave(3), ends[:, 0] * len(pixels) + ends[:, 1], nowhere)

@@ -81,9 +81,10 @@ class Camera:
         """
         local = (points - self.position[:, None]) @ self.rotation.transpose(1, 2)
         depth = -local[..., 2]
-        scale = (self.focal[:, None] / depth)[..., None]
-        flipped = local[..., :2] * local.new_tensor([1.0, -1.0])
-        return flipped * scale + local.new_tensor([0.5 * self.width, 0.5 * self.height]), depth
+        scale = self.focal[:, None] / depth
+        column = 0.5 * self.width + scale * local[..., 0]
+        row = 0.5 * self.height - scale * local[..., 1]
+        return torch.stack([column, row], -1), depth
 
     def rays(self) -> tuple[Tensor, Tensor]:
         """The ray through each pixel's centre: origins [B, 3] and unit directions [B, H, W, 3], world."""

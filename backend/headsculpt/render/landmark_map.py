@@ -89,7 +89,7 @@ def landmark_maps(landmarks: Tensor, camera: Camera, device: torch.device | None
     """
     import torch
 
-    from headsculpt.device import sent
+    from headsculpt.device import by_channels, sent
 
     pixels, depth = camera.project(landmarks.detach())
     size = camera.height
@@ -97,4 +97,4 @@ def landmark_maps(landmarks: Tensor, camera: Camera, device: torch.device | None
     seen = (depth > 0).all(-1).tolist()
     drawn = [draw(p, size) if ok else empty for p, ok in zip(pixels.cpu().numpy(), seen, strict=True)]
     maps = sent(torch.from_numpy(np.stack(drawn)), device or landmarks.device)
-    return maps.permute(0, 3, 1, 2).float() / 255
+    return by_channels(maps.permute(0, 3, 1, 2)).float() / 255

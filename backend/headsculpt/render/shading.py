@@ -91,10 +91,10 @@ def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
 
 def vertex_normals_reference(vertices: Tensor, triangles: Tensor) -> Tensor:
     """`vertex_normals` in plain torch, of any dtype: for other devices, and what the kernel is tested against."""
-    a, b, c = vertices[triangles.long()].unbind(1)
+    index = triangles.long().view(-1)
+    a, b, c = vertices.index_select(0, index).view(-1, 3, 3).unbind(1)
     faces = torch.linalg.cross(b - a, c - a)
-    index = triangles.long().T.reshape(-1, 1).expand(-1, 3)
-    sums = torch.zeros_like(vertices).scatter_add(0, index, faces.repeat(3, 1))
+    sums = torch.zeros_like(vertices).index_add(0, index, faces.repeat_interleave(3, 0))
     return torch.nn.functional.normalize(sums, dim=-1, eps=1e-10)
 
 

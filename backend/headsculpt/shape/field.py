@@ -129,17 +129,6 @@ class RadianceField(nn.Module):
         parts = torch.from_numpy(points).split(_AT_ONCE)
         return torch.cat([self.color(part.to(self.distance.device)).cpu() for part in parts]).numpy()
 
-    def density_normals(self, points: torch.Tensor, epsilon: float) -> torch.Tensor:
-        """Unit normals [N, 3] along which the density falls; zero where it is constant.
-
-        Differences over epsilon at the corners of a tetrahedron: they cost four densities, and unlike the gradient of
-        the hash grid they are smooth on the scale epsilon and can be differentiated again.
-        """
-        corners = torch.tensor([[1.0, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], device=points.device)
-        around = (points[:, None] + epsilon * corners).reshape(-1, 3)
-        falls = -self._before_activation(around).view(-1, 4) @ corners
-        return nn.functional.normalize(falls, dim=1)
-
     @property
     def opaque_below(self) -> float:
         """Optical depth that the prior gains on a way of one unit under its surface; 0 where it never gets opaque."""

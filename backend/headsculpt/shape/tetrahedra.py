@@ -125,8 +125,9 @@ def marching_tetrahedra(
     inside, any unit. Returns vertices [V, 3], differentiable in positions and sdf, and triangles int64 [T, 3],
     counter-clockwise from outside. The surface is closed and manifold whatever the sdf is.
 
-    room: for a card, which then waits for nothing: V and T are as large as there is room for, with triangles (0, 0, 0)
-    and vertices of no triangle at places that the surface does not fill. What has no room is left out.
+    room: for a card, which then waits for nothing: V and T are as large as there is room for. Triangles (k, k, k), each
+    with a k of its own as far as they go, and vertices of no other triangle fill what the surface does not take. What
+    has no room is left out.
     """
     sdf = _kept_on_its_side(sdf, grid.border)
     code, cut_tets, cut_edges = _cut(sdf, grid)
@@ -139,7 +140,9 @@ def marching_tetrahedra(
     if room is None:
         triangles = number[triangles[shown]]
     else:
-        triangles = number[triangles].clamp(max=room.edges - 1) * shown[:, None]
+        # were all fillers at one vertex, thousands of sums would wait for each other there
+        filler = torch.arange(2 * room.tets, device=sdf.device) % room.edges
+        triangles = torch.where(shown[:, None], number[triangles].clamp(max=room.edges - 1), filler[:, None])
 
     edges = _rows(cut_edges, room and room.edges)
     ends = grid.edges[edges].long().view(-1)

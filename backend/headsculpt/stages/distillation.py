@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from headsculpt.device import sent
+from headsculpt.device import by_channels, sent
 from headsculpt.guidance.prompts import ViewPrompts, landmark_scale
 from headsculpt.guidance.score import ScoreSettings, distillation_loss, sample_timesteps, score_gradient
 from headsculpt.packs.pack import Pack
@@ -93,10 +93,11 @@ class Distillation:
         if pictures.shape[-1] != size:
             pictures = F.interpolate(pictures, size=(size, size), mode="bilinear", antialias=pictures.shape[-1] > size)
         quick = self.pack.quick_codec if progress < QUICK_SHARE else None
-        return (quick or self.pack.codec).encode(pictures)
+        return (quick or self.pack.codec).encode(by_channels(pictures))
 
     def _gradient(self, latents: Tensor, views: Views, progress: float) -> Tensor:
         pack, count, device = self.pack, len(latents), latents.device
+        latents = by_channels(latents)
         t = sample_timesteps(self.settings, progress, count, len(pack.alphas_cumprod), self.generator)
         noise = torch.randn(latents.shape, generator=self.generator)
         maps = scale = None

@@ -113,15 +113,15 @@ def run_fine(
 def roughness(vertices: Tensor, triangles: Tensor) -> Tensor:
     """Mean length of the uniform Laplacian Σ (v − neighbour) of a closed mesh's vertices [V, 3] (authors' code).
 
-    Vertices of no triangle, and triangles (0, 0, 0), count for nothing.
+    Vertices of no triangle, and triangles (k, k, k), count for nothing.
     """
     # in a closed mesh every edge lies in two triangles, so each neighbour is met twice
-    following = vertices[triangles.roll(-1, 1)] + vertices[triangles.roll(1, 1)]
-    differences = (vertices[triangles] - 0.5 * following).view(-1, 3)
-    index = triangles.reshape(-1, 1).expand(-1, 3)
-    length = torch.zeros_like(vertices).scatter_add(0, index, differences).norm(dim=1)
-    used = torch.zeros_like(length).scatter(0, triangles.reshape(-1), 1.0)
-    return length.sum() / used.sum()
+    index = triangles.reshape(-1)
+    corners = vertices.index_select(0, index).view(-1, 3, 3)  # of plain indexing, a card sorts to find the gradient
+    differences = corners - 0.5 * (corners.roll(-1, 1) + corners.roll(1, 1))
+    length = torch.zeros_like(vertices).index_add(0, index, differences.view(-1, 3)).norm(dim=1)
+    real = (triangles[:, :1] != triangles[:, 1:2]).expand(-1, 3).reshape(-1).to(length)
+    return length.sum() / (torch.zeros_like(length).index_add(0, index, real) > 0).sum()
 
 
 def render_surface(
