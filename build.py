@@ -264,14 +264,16 @@ def command_test(options: argparse.Namespace) -> None:
     """Runs every check to its end, says what each took, and fails when one has failed."""
     ensure_worker()
     python = WORKER.python
+    # a process a core; a file's tests stay together, since they share what the first of them makes
+    unit_tests = [python, "-m", "pytest", "tests/unit", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
     checks: dict[str, Callable[[], object]] = {
         "ruff check": lambda: run([python, "-m", "ruff", "check", "."]),
         "ruff format": lambda: run([python, "-m", "ruff", "format", "--check", "."]),
         "mypy": lambda: run([python, "-m", "mypy", "backend", "build.py"]),
-        "unit tests": lambda: run([python, "-m", "pytest", "-m", "not slow", "tests/unit"]),
+        "unit tests": lambda: run([*unit_tests, "-m", "not slow"]),
     }
     if not options.fast:
-        checks["slow unit tests"] = lambda: run([python, "-m", "pytest", "-m", "slow", "tests/unit"])
+        checks["slow unit tests"] = lambda: run([*unit_tests, "-m", "slow"])
         checks["package"] = package
         checks["Blender tests"] = test_in_blender
         checks["demo"] = test_demo
