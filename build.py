@@ -265,7 +265,8 @@ def command_test(options: argparse.Namespace) -> None:
     ensure_worker()
     python = WORKER.python
     # a process a core; a file's tests stay together, since they share what the first of them makes
-    unit_tests = [python, "-m", "pytest", "tests/unit", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
+    on_all_cores = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
+    unit_tests: list[str | Path] = [python, "-m", "pytest", "tests/unit", *on_all_cores]
     checks: dict[str, Callable[[], object]] = {
         "ruff check": lambda: run([python, "-m", "ruff", "check", "."]),
         "ruff format": lambda: run([python, "-m", "ruff", "format", "--check", "."]),

@@ -131,7 +131,7 @@ def marching_tetrahedra(
     """
     sdf = _kept_on_its_side(sdf, grid.border)
     code, cut_tets, cut_edges = _cut(sdf, grid)
-    cut = _rows(cut_tets, room and room.tets)
+    cut = _rows(cut_tets, room.tets if room else None)
     local = sent(_TRIANGLES, sdf.device)[code[cut].long()].view(-1, 6)  # two triangles of three local edges; −1: none
     local = local.masked_fill((cut < 0)[:, None], -1)
     triangles = grid.tet_edges[cut].long().gather(1, local.clamp(min=0)).view(-1, 3)
@@ -144,7 +144,7 @@ def marching_tetrahedra(
         filler = torch.arange(2 * room.tets, device=sdf.device) % room.edges
         triangles = torch.where(shown[:, None], number[triangles].clamp(max=room.edges - 1), filler[:, None])
 
-    edges = _rows(cut_edges, room and room.edges)
+    edges = _rows(cut_edges, room.edges if room else None)
     ends = grid.edges[edges].long().view(-1)
     # gather's backward is scatter_add, ten times faster than that of indexing
     distance = sdf.gather(0, ends).view(-1, 2)
