@@ -115,7 +115,8 @@ def test_what_nobody_can_see_is_not_asked_of_the_judge() -> None:
     assert set(back) == {"style", "headwear"}
     assert "style" not in visible(words, 0, near=True) and "expression" in visible(words, 0, near=True)
     assert "hair" in visible(words | {"beard": "beard"}, 0) and "hair" not in visible(words | {"beard": "beard"}, 180)
-    assert "style" not in visible(words | {"headwear": "hat"}, 0)
+    hat = visible(words | {"headwear": "hat"}, 0)
+    assert "style" not in hat and "ears" in visible(words, 0) and "ears" not in hat
 
 
 def test_the_examples_ask_for_something() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from headsculpt.packs.pocket.training import captions
-from headsculpt.packs.pocket.training.looks.words import HELD_OUT, Look
+from headsculpt.packs.pocket.training.looks.words import HELD_OUT, OVER_EARS, Look
 from headsculpt.packs.pocket.training.pictures import Record, pack_spec
 
 WORDS_SAID = {
@@ -125,3 +125,10 @@ def test_no_training_picture_shows_a_held_out_pair() -> None:
     assert not any(look.pairs() & HELD_OUT for look in looks)
     said = {f"{name}:{word}" for look in looks for name, word in look.words().items()}
     assert {word for pair in HELD_OUT for word in pair} <= said  # each alone is shown
+
+
+def test_elf_ears_are_said_only_where_they_can_be_seen() -> None:
+    rng = np.random.default_rng(6)
+    elves = [look for look in (Look.draw(rng, 1) for _ in range(2000)) if look.ears]
+    assert len(elves) > 200
+    assert not any(look.style in OVER_EARS or look.headwear == "hat" for look in elves)

@@ -21,6 +21,7 @@ from headsculpt.packs.pocket.training.looks.words import Look
 from headsculpt.packs.pocket.training.pictures import Record, pack_spec
 
 Data = tuple[NDArray[np.uint8], NDArray[np.float32], list[Record]]
+EAR_POINTS = 3
 PLAN = train.Plan(samples=8, batch=2, warm_up=1, peak_rate=1e-3, landmark_batches=0.5)
 
 
@@ -31,9 +32,9 @@ def data() -> Data:
     coarse = torch.from_numpy(rng.uniform(0, 255, (6, 3, 9, 9)))
     smooth = torch.nn.functional.interpolate(coarse, size=(128, 128), mode="bicubic").clamp(0, 255)
     pictures = smooth.permute(0, 2, 3, 1).numpy().astype(np.uint8)
-    landmarks = rng.uniform(20, 108, (6, 478, 2)).astype(np.float32)
+    points = rng.uniform(20, 108, (6, 478 + EAR_POINTS, 2)).astype(np.float32)
     azimuths = (0.0, 30.0, -80.0, 100.0, -45.0, 170.0)
-    return pictures, landmarks, [Record(Look.draw(rng, 1).words(), azimuth, 0) for azimuth in azimuths]
+    return pictures, points, [Record(Look.draw(rng, 1).words(), azimuth, 0) for azimuth in azimuths]
 
 
 def new_trainer(data: Data, seed: int = 0) -> train.Trainer:
@@ -46,7 +47,7 @@ def new_trainer(data: Data, seed: int = 0) -> train.Trainer:
 def write_shard(data: Data, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     text = json.dumps([asdict(record) for record in data[2]])
-    np.savez(path, pictures=data[0], landmarks=data[1], records=np.array(text))
+    np.savez(path, pictures=data[0], points=data[1], records=np.array(text))
 
 
 def test_the_codec_is_the_principal_components(data: Data) -> None:
@@ -133,13 +134,14 @@ def test_some_captions_are_left_empty_and_the_others_vary(data: Data) -> None:
     assert len({tuple(row) for row in tokens.tolist()}) > 20
 
 
-def test_eyes_and_lips_weigh_more_than_the_face_and_the_face_more_than_the_rest() -> None:
-    face = np.full((478, 2), 60.0, np.float32)  # all in one cell, but for one eye corner and one that is out of sight
-    face[dataset.FEATURES] = 400.0
-    face[33] = (100.0, 20.0)
-    weights = dataset.face_weights(face, 16)
-    assert weights[7, 7] == dataset.FACE_WEIGHT and weights[2, 12] == dataset.FEATURE_WEIGHT
-    assert weights.sum() == 254 + dataset.FACE_WEIGHT + dataset.FEATURE_WEIGHT
+def test_eyes_lips_and_ears_weigh_more_than_the_face_and_the_face_more_than_the_rest() -> None:
+    points = np.full((478 + 2, 2), 60.0, np.float32)  # all in one cell, but for an eye corner and a point of an ear
+    points[dataset.FEATURES] = 400.0  # out of sight
+    points[33], points[-2:] = (100.0, 20.0), ((30.0, 20.0), (-5.0, 20.0))
+    weights = dataset.face_weights(points, 16)
+    assert weights[7, 7] == dataset.FACE_WEIGHT
+    assert weights[2, 12] == weights[2, 3] == dataset.FEATURE_WEIGHT
+    assert weights.sum() == 253 + dataset.FACE_WEIGHT + 2 * dataset.FEATURE_WEIGHT
 
 
 def test_shards_are_read_once_each_also_those_that_come_later(data: Data, tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from headsculpt.head.builtin import load_builtin
 from headsculpt.head.model import Head
 from headsculpt.packs.spec import CameraRange, PackSpec
 from headsculpt.render.camera import Camera
-from headsculpt.shape.distance import signed_distance_grid
+from headsculpt.shape.distance import FIELD_BOUND, signed_distance_grid
 from headsculpt.shape.field import FieldSettings, RadianceField
 from headsculpt.shape.occupancy import OccupancyGrid, OccupancySettings
 from headsculpt.stages.coarse import lit, render_field
-from headsculpt.stages.extraction import extract_surface
+from headsculpt.stages.extraction import NECK, extract_surface, where_much_has_grown
 from headsculpt.stages.fine import TetrahedralSurface, render_surface
 from headsculpt.stages.normals import depth_normals
 from headsculpt.stages.views import Views, ViewSampler, ViewSettings, wrap_degrees
@@ -139,6 +139,18 @@ def test_a_speck_is_no_hair(head: Head, field: RadianceField, occupancy: Occupan
     fogged = grown(field, [0.0, float(top[1]) + 0.02, float(top[2])], 0.025, 2.0)
     plain, flecked = (extract_surface(each, occupancy, 96) for each in (field, fogged))
     assert flecked.vertices[:, 1].max() == pytest.approx(plain.vertices[:, 1].max(), abs=0.014)
+
+
+@pytest.mark.parametrize(("height", "thickness", "kept"), [(0.1, 0.02, True), (-0.4, 0.02, False), (-0.4, 0.06, True)])
+def test_a_thin_fog_at_the_neck_is_no_surface_but_thick_hair_is(height: float, thickness: float, kept: bool) -> None:
+    """A plate of fog beside a post in the head's place, above or below NECK."""
+    axis = torch.linspace(-FIELD_BOUND, FIELD_BOUND, 161)
+    x, y, z = torch.meshgrid(axis, axis, axis, indexing="ij")
+    head = (x**2 + z**2).sqrt() - 0.1
+    plate = torch.stack([(x - 0.2).abs() - thickness / 2, (y - height).abs() - 0.15, z.abs() - 0.15]).amax(0)
+    level = where_much_has_grown(torch.minimum(head, plate), head, head)
+    middle = level[(axis - 0.2).abs().argmin(), (axis - height).abs().argmin(), 80]
+    assert (middle < 0) == kept and (height - 0.15 > NECK or height + 0.15 < NECK)
 
 
 def test_field_and_surface_are_the_same_picture(head: Head, field: RadianceField, occupancy: OccupancyGrid) -> None:

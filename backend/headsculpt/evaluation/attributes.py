@@ -12,6 +12,7 @@ from headsculpt.packs.pocket.training.looks.words import (
     HAIR_COLORS,
     HEADWEAR,
     LIPSTICKS,
+    OVER_EARS,
     PAINTS,
     SKINS,
     STYLES,
@@ -62,8 +63,6 @@ LONG_UNDER_HATS = ("long", "bob", "curly")
 """Styles that a hat leaves to be told apart."""
 GONE_UNDER_HATS = ("bald", "mohawk", "bun")
 """Styles that show no hair under a hat."""
-OVER_EARS = ("long", "bob", "curly", "afro")
-"""Styles that hide the ears, or at least their tips."""
 FULL_BEARDS = ("beard", "long beard", "goatee")
 """Those with a moustache of their own, and enough hair to show its colour."""
 
@@ -92,7 +91,7 @@ def _hidden(attribute: str, words: Mapping[str, str], azimuth: float, near: bool
     return {
         "skin": near and words["paint"] != "",
         "style": hat and style not in LONG_UNDER_HATS,
-        "ears": style in OVER_EARS,
+        "ears": style in OVER_EARS or hat,
         "moustache": bearded,
         "eyes": words["expression"] == "sleeping",
     }.get(attribute, False)

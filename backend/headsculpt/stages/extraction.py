@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
@@ -25,6 +27,9 @@ LOOSE = 4.0
 most of a mohawk is not there. At LOOSE everywhere, the skin would have warts."""
 MUCH, SKIN = 7e-4, 0.012
 """What much is: so large a volume, in head space units, of what lies farther than this off the chosen head."""
+NECK, THIN = -0.2, 0.028
+"""Below this height (the chin is at -0.3) what is thinner than this is no part of it: long hair and beards hang there
+in thick masses, and the pictures, which do not agree on where shoulders end, leave a fog that would be lumps."""
 _CHUNK = 1 << 16  # points asked for at once: their activations stay in the cache
 
 
@@ -99,12 +104,23 @@ def where_much_has_grown(loose: Tensor, firm: Tensor, head: Tensor) -> Tensor:
 
     All [R + 1, R + 1, R + 1], on the nodes of the cube ±FIELD_BOUND, negative inside; head: in head space units.
     """
-    pieces, count = ndimage.label(((loose < 0) & (head > SKIN)).numpy())
-    volume = np.bincount(pieces.reshape(-1), minlength=count + 1) * (2 * FIELD_BOUND / (len(head) - 1)) ** 3
+    cell = 2 * FIELD_BOUND / (len(head) - 1)
+    grown = ((loose < 0) & (head > SKIN)).numpy()
+    neck = math.ceil((NECK + FIELD_BOUND) / cell)
+    grown[:, :neck] = ndimage.binary_opening(grown, _ball(THIN / 2 / cell))[:, :neck]
+    pieces, count = ndimage.label(grown)
+    volume = np.bincount(pieces.reshape(-1), minlength=count + 1) * cell**3
     volume[0] = 0  # no piece
     around = ndimage.maximum_filter((volume > MUCH)[pieces].astype(np.float32), 5, mode="constant")
     share = torch.from_numpy(ndimage.uniform_filter(around, 5, mode="constant"))
     return firm + share * (loose - firm)
+
+
+def _ball(radius: float) -> NDArray[np.bool_]:
+    """The nodes [2k + 1, 2k + 1, 2k + 1] within `radius` cells of the middle one, its neighbours at least."""
+    reach = max(1, math.floor(radius))
+    offsets = np.mgrid[-reach : reach + 1, -reach : reach + 1, -reach : reach + 1]
+    return np.asarray((offsets**2).sum(0) <= max(1.0, radius) ** 2)
 
 
 def _moved_surface(change: Tensor, density: float, settings: FieldSettings) -> Tensor:

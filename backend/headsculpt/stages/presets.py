@@ -19,7 +19,7 @@ PAPER = Preset()
 """7,000 + 5,000 steps of score distillation at guidance 100: for a GPU and Stable Diffusion 1.5."""
 
 _FIELD = FieldSettings(lower_bound=-6.0, density_gain=20.0)
-_GROWING = ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, t_min=0.3, t_max_end=0.75)
+_GROWING = ScoreSettings(Method.TARGET, guidance_scale=5.0, rescale=0.2, target_steps=1, t_min=0.3, t_max_end=0.75)
 
 PREVIEW = Preset(
     coarse=CoarseSettings(
@@ -48,7 +48,7 @@ PREVIEW = Preset(
         weight_laplacian=0.0,
         learning_rate_color=3e-2,
         views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.36, 0.24)),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.15, t_max_end=0.5),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, target_steps=1, t_min=0.15, t_max_end=0.5),
     ),
     paint=PaintSettings(
         steps=40,
@@ -57,7 +57,7 @@ PREVIEW = Preset(
         picture=192,
         learning_rate=3e-2,
         views=ViewSettings(batch=2, front_share=0.25, close_up_shares=(0.3, 0.5)),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.1, t_max=0.95, t_max_end=0.15),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, target_steps=1, t_min=0.1, t_max=0.95, t_max_end=0.15),
     ),
     finish=FinishSettings(triangles=20_000, texture=1024, detail=0.0045),
 )
@@ -89,7 +89,7 @@ STANDARD = Preset(
         weight_laplacian=0.0,
         learning_rate_color=2e-2,
         views=ViewSettings(batch=4, close_up_shares=(0.3, 0.2)),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.1, t_max_end=0.5),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, target_steps=1, t_min=0.1, t_max_end=0.5),
     ),
     paint=PaintSettings(
         steps=120,
@@ -98,7 +98,7 @@ STANDARD = Preset(
         picture=256,
         learning_rate=2e-2,
         views=ViewSettings(batch=4, front_share=0.25, close_up_shares=(0.3, 0.4)),
-        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, t_min=0.05, t_max=0.95, t_max_end=0.15),
+        score=ScoreSettings(Method.TARGET, guidance_scale=5.0, target_steps=1, t_min=0.05, t_max=0.95, t_max_end=0.15),
     ),
     finish=FinishSettings(triangles=40_000, texture=2048),
 )

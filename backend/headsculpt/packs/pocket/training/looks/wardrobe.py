@@ -23,10 +23,12 @@ from .words import Look
 
 @dataclass(frozen=True)
 class PaintedHead:
-    """A head ready to be seen, in head space: its mesh with colours, and landmarks float32 [478, 3]."""
+    """A head ready to be seen, in head space: its mesh with colours, and float32 points that a picture tells the places
+    of: landmarks [478, 3], and all over the ears [E, 3]."""
 
     mesh: Mesh
     landmarks: Array
+    ears: Array
 
 
 class Wardrobe:
@@ -55,7 +57,8 @@ class Wardrobe:
             self.hatter.dress(sitter)
         if look.glasses:
             self.optician.dress(sitter)
-        return PaintedHead(_joined(sitter, self.body), sitter.landmarks)
+        ears = sitter.coarse[self.model.masks["ears"] > 0.5]
+        return PaintedHead(_joined(sitter, self.body), sitter.landmarks, ears)
 
 
 def _joined(sitter: Sitter, body: Body) -> Mesh:

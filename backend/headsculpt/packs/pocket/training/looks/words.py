@@ -72,6 +72,8 @@ STYLES = ("bald", "short", "long", "mohawk", "afro", "curly", "bob", "ponytail",
 BEARDS = ("beard", "long beard", "goatee", "stubble")
 PAINTS = ("clown", "skull", "tiger")
 HEADWEAR = ("hat", "crown", "horns")
+OVER_EARS = ("long", "bob", "curly", "afro")
+"""Styles that hide the ears, or at least their tips."""
 
 HELD_OUT: frozenset[frozenset[str]] = frozenset(
     map(
@@ -150,6 +152,8 @@ class Look:
             _pick(rng, {"": 0.45, "beard": 0.22, "long beard": 0.13, "goatee": 0.12, "stubble": 0.08}) if man else ""
         )
         style = _pick(rng, _styles(man))
+        headwear = _pick(rng, {"": 0.73, "hat": 0.10, "crown": 0.08, "horns": 0.09})
+        ears_seen = style not in OVER_EARS and headwear != "hat"
         return cls(
             skin=skin,
             style=style,
@@ -161,8 +165,8 @@ class Look:
             lipstick=_pick(rng, {"": 0.6, **dict.fromkeys(LIPSTICKS, 0.1)}) if not (man or paint) else "",
             paint=paint,
             glasses=_some(rng, "glasses", 0.16),
-            headwear=_pick(rng, {"": 0.73, "hat": 0.10, "crown": 0.08, "horns": 0.09}),
-            ears=_some(rng, "elf ears", 0.12),
+            headwear=headwear,
+            ears=_some(rng, "elf ears", 0.4) if ears_seen else "",  # where nobody sees them the word would mean nothing
             expression=_pick(rng, {"": 0.34, **dict.fromkeys(tuple(EXPRESSIONS)[1:], 0.11)}),
             age=_pick(rng, {"": 0.4, "young": 0.25, "old": 0.35}),
             sex="man" if man else "woman",
