@@ -132,3 +132,5 @@ def test_elf_ears_are_said_only_where_they_can_be_seen() -> None:
     elves = [look for look in (Look.draw(rng, 1) for _ in range(2000)) if look.ears]
     assert len(elves) > 200
     assert not any(look.style in OVER_EARS or look.headwear == "hat" for look in elves)
+    assert any(look.headwear == "crown" for look in elves)
+    assert not any(look.headwear == "crown" and look.style == "short" for look in elves)

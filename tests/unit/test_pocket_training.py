@@ -34,7 +34,8 @@ def data() -> Data:
     pictures = smooth.permute(0, 2, 3, 1).numpy().astype(np.uint8)
     points = rng.uniform(20, 108, (6, 478 + EAR_POINTS, 2)).astype(np.float32)
     azimuths = (0.0, 30.0, -80.0, 100.0, -45.0, 170.0)
-    return pictures, points, [Record(Look.draw(rng, 1).words(), azimuth, 0) for azimuth in azimuths]
+    words = [Look.draw(rng, 1).words() | {"ears": ""} for _ in azimuths]
+    return pictures, points, [Record(said, azimuth, 0) for said, azimuth in zip(words, azimuths, strict=True)]
 
 
 def new_trainer(data: Data, seed: int = 0) -> train.Trainer:
@@ -134,14 +135,27 @@ def test_some_captions_are_left_empty_and_the_others_vary(data: Data) -> None:
     assert len({tuple(row) for row in tokens.tolist()}) > 20
 
 
-def test_eyes_lips_and_ears_weigh_more_than_the_face_and_the_face_more_than_the_rest() -> None:
-    points = np.full((478 + 2, 2), 60.0, np.float32)  # all in one cell, but for an eye corner and a point of an ear
-    points[dataset.FEATURES] = 400.0  # out of sight
-    points[33], points[-2:] = (100.0, 20.0), ((30.0, 20.0), (-5.0, 20.0))
-    weights = dataset.face_weights(points, 16)
-    assert weights[7, 7] == dataset.FACE_WEIGHT
-    assert weights[2, 12] == weights[2, 3] == dataset.FEATURE_WEIGHT
-    assert weights.sum() == 253 + dataset.FACE_WEIGHT + 2 * dataset.FEATURE_WEIGHT
+def test_eyes_and_lips_weigh_more_than_the_face_and_the_face_more_than_the_rest() -> None:
+    landmarks = np.full((478, 2), 60.0, np.float32)  # all in one cell, but for an eye corner
+    landmarks[dataset.FEATURES] = 400.0  # out of sight
+    landmarks[33] = (100.0, 20.0)
+    weights = dataset.face_weights(landmarks, 16)
+    assert weights[7, 7] == dataset.FACE_WEIGHT and weights[2, 12] == dataset.FEATURE_WEIGHT
+    assert weights.sum() == 254 + dataset.FACE_WEIGHT + dataset.FEATURE_WEIGHT
+
+
+def test_elf_ears_weigh_most(data: Data) -> None:
+    pictures, points, records = data
+    points = points.copy()
+    points[0, 478:] = (4.0, 4.0)
+    codec = networks.create(networks.fit_codec(pictures), 0).codec()
+    weights = [
+        dataset.prepare(pictures, points, said, codec, pack_spec(), np.random.default_rng(0)).weights
+        for said in (records, [replace(records[0], words=records[0].words | {"ears": "elf ears"}), *records[1:]])
+    ]
+    assert [float(each[0, 0, 0, 0]) for each in weights] == [1, dataset.ELF_WEIGHT]
+    weights[1][0, 0, 0, 0] = 1
+    assert torch.equal(*weights)  # nothing else is weighed otherwise
 
 
 def test_shards_are_read_once_each_also_those_that_come_later(data: Data, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from headsculpt.packs.pocket.training.looks.words import (
     HAIR_COLORS,
     HEADWEAR,
     LIPSTICKS,
-    OVER_EARS,
     PAINTS,
     SKINS,
     STYLES,
+    ears_hidden,
 )
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
@@ -49,7 +49,7 @@ SEEN_UP_TO: dict[str, float] = {
     "paint": 60,
     "glasses": 90,
     "headwear": 180,
-    "ears": 120,
+    "ears": 100,
     "expression": 50,
     "age": 70,
     "sex": 70,
@@ -91,7 +91,7 @@ def _hidden(attribute: str, words: Mapping[str, str], azimuth: float, near: bool
     return {
         "skin": near and words["paint"] != "",
         "style": hat and style not in LONG_UNDER_HATS,
-        "ears": style in OVER_EARS or hat,
+        "ears": ears_hidden(style, words["headwear"]),
         "moustache": bearded,
         "eyes": words["expression"] == "sleeping",
     }.get(attribute, False)

@@ -32,9 +32,9 @@ CAPTIONS = 8
 _FEATURE_LINES = [chain for _, chains in landmark_map.LINES[1:] for chain in chains]  # the first is the face's outline
 FEATURES = sorted({*face.LEFT_IRIS, *face.RIGHT_IRIS}.union(*_FEATURE_LINES))
 """Landmarks of eyes, irises, brows and lips."""
-FACE_WEIGHT, FEATURE_WEIGHT = 2.0, 4.0
-"""How much latent pixels of the face, and of eyes, brows, lips and ears, weigh in the loss beside the others: they are
-few, and what most words are about."""
+FACE_WEIGHT, FEATURE_WEIGHT, ELF_WEIGHT = 2.0, 4.0, 12.0
+"""How much latent pixels of the face, of eyes, brows and lips, and of elf ears weigh in the loss beside others: they
+are few, and what most words are about."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,9 @@ def prepare(
     weights = np.ones((len(records), 1, side, side), np.float32)
     for row, index in enumerate(mapped):
         maps[row] = landmark_map.draw(points[index, : face.COUNT], size)
-        weights[index, 0] = face_weights(points[index], side)
+        weights[index, 0] = face_weights(points[index, : face.COUNT], side)
+        if records[index].words["ears"]:
+            weights[index, 0][cells(points[index, face.COUNT :], side)] = ELF_WEIGHT
     images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
     texts = [caption(record, spec, rng) for record in records for _ in range(CAPTIONS)]
     return Part(
@@ -164,16 +166,18 @@ def prepare(
     )
 
 
-def face_weights(points: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """[size, size]: how much latent pixels weigh in the loss, for landmarks and ears at these pixels [478 + E, 2]."""
+def face_weights(landmarks: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """[size, size]: how much latent pixels weigh in the loss, where landmarks are seen at these pixels [478, 2]."""
     weights = np.ones((size, size), np.float32)
-    cells = np.floor(points / PATCH).astype(int)
-    inside = np.all((cells >= 0) & (cells < size), axis=1)
-    features = np.array([*FEATURES, *range(face.COUNT, len(cells))])
-    for chosen, weight in ((np.arange(face.COUNT), FACE_WEIGHT), (features, FEATURE_WEIGHT)):
-        columns, rows = cells[chosen[inside[chosen]]].T
-        weights[rows, columns] = weight
+    weights[cells(landmarks, size)] = FACE_WEIGHT
+    weights[cells(landmarks[FEATURES], size)] = FEATURE_WEIGHT
     return weights
+
+
+def cells(points: NDArray[np.float32], size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the latent pixels, of size², in which points at these pixels [N, 2] lie."""
+    columns, rows = np.floor(points[((points >= 0) & (points < size * PATCH)).all(1)] / PATCH).astype(np.intp).T
+    return rows, columns
 
 
 @cache

@@ -153,7 +153,6 @@ class Look:
         )
         style = _pick(rng, _styles(man))
         headwear = _pick(rng, {"": 0.73, "hat": 0.10, "crown": 0.08, "horns": 0.09})
-        ears_seen = style not in OVER_EARS and headwear != "hat"
         return cls(
             skin=skin,
             style=style,
@@ -166,7 +165,9 @@ class Look:
             paint=paint,
             glasses=_some(rng, "glasses", 0.16),
             headwear=headwear,
-            ears=_some(rng, "elf ears", 0.4) if ears_seen else "",  # where nobody sees them the word would mean nothing
+            ears=""
+            if ears_hidden(style, headwear)
+            else _some(rng, "elf ears", 0.4),  # unseen, the word would mean nothing
             expression=_pick(rng, {"": 0.34, **dict.fromkeys(tuple(EXPRESSIONS)[1:], 0.11)}),
             age=_pick(rng, {"": 0.4, "young": 0.25, "old": 0.35}),
             sex="man" if man else "woman",
@@ -184,6 +185,11 @@ class Look:
         """All pairs of what is said of this head, each as {"attribute:value", "attribute:value"}."""
         said = [f"{name}:{value}" for name, value in self.words().items() if value]
         return {frozenset((one, other)) for i, one in enumerate(said) for other in said[:i]}
+
+
+def ears_hidden(style: str, headwear: str) -> bool:
+    """Whether hair or a hat lies over the ears' tips; a crown presses short hair down on them."""
+    return style in OVER_EARS or headwear == "hat" or (style == "short" and headwear == "crown")
 
 
 def _styles(man: bool) -> dict[str, float]:
