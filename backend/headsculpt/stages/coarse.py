@@ -26,6 +26,10 @@ from headsculpt.stages.settings import CoarseSettings
 from headsculpt.stages.views import Views, ViewSampler
 
 STAGE = "Growing the head"
+_RIM = 16
+"""The rim is so large a share of a picture's width."""
+_COVERED = 1e-3
+"""Of the light that still comes through fog: from there on depth means nothing."""
 PREVIEW_RESOLUTION = 72
 """Cells along a side of the grid that a preview's surface is extracted on: a third of a second."""
 
@@ -86,7 +90,10 @@ def run_coarse(
             loss = distillation.latent_loss(over_background(picture, seen, pack.codec), views, progress)
         else:
             loss = distillation.picture_loss(lit(picture, seen), views, progress)
-        optimizer.step(loss + regularisers(picture, settings, progress))
+        loss = loss + regularisers(picture, settings, progress)
+        if settings.weight_rim > 0 and views.shot == 0:
+            loss = loss + settings.weight_rim * fog_at_the_rim(picture.opacity)
+        optimizer.step(loss)
         if monitor.after_step(
             STAGE, step + 1, settings.steps, lambda: extract_surface(field, occupancy, PREVIEW_RESOLUTION)
         ):
@@ -194,6 +201,19 @@ def warmup_latent(picture: FieldPicture, size: int) -> Tensor:
     opacity = picture.opacity[..., None]
     latent = torch.cat([picture.normals * opacity, 2 * opacity - 1], -1).permute(0, 3, 1, 2)
     return F.interpolate(latent, size=(size, size), mode="bilinear", antialias=True)
+
+
+def fog_at_the_rim(opacity: Tensor) -> Tensor:
+    """Mean optical depth at the rim of pictures whose opacity is [B, H, W]: above, and beside down to the shoulders.
+
+    Unlike the opacity it pulls just as much where the rim is covered already.
+    """
+    width = opacity.shape[-1]
+    band, down = width // _RIM, 2 * width // 3
+    rim = torch.cat(
+        [part.flatten(1) for part in (opacity[:, :band], opacity[:, :down, :band], opacity[:, :down, -band:])], 1
+    )
+    return -(1 - rim + _COVERED).log().mean()
 
 
 def regularisers(picture: FieldPicture, settings: CoarseSettings, progress: float) -> Tensor:
