@@ -12,7 +12,7 @@ from headsculpt.render.camera import Camera
 from headsculpt.shape.distance import FIELD_BOUND, signed_distance_grid
 from headsculpt.shape.field import FieldSettings, RadianceField
 from headsculpt.shape.occupancy import OccupancyGrid, OccupancySettings
-from headsculpt.stages.coarse import lit, render_field
+from headsculpt.stages.coarse import fog_at_the_rim, lit, render_field
 from headsculpt.stages.extraction import NECK, extract_surface, where_much_has_grown
 from headsculpt.stages.fine import TetrahedralSurface, render_surface
 from headsculpt.stages.normals import depth_normals
@@ -151,6 +151,20 @@ def test_a_thin_fog_at_the_neck_is_no_surface_but_thick_hair_is(height: float, t
     level = where_much_has_grown(torch.minimum(head, plate), head, head)
     middle = level[(axis - 0.2).abs().argmin(), (axis - height).abs().argmin(), 80]
     assert (middle < 0) == kept and (height - 0.15 > NECK or height + 0.15 < NECK)
+
+
+def test_fog_at_the_rim_is_its_optical_depth_and_shoulders_are_none() -> None:
+    head = torch.zeros(1, 64, 64)
+    head[:, 20:, 16:48] = 1.0
+    head[:, 48:] = 1.0  # shoulders reach the rim
+    assert float(fog_at_the_rim(head)) == pytest.approx(0, abs=2e-3)
+    for depth in (0.1, 1.0, 4.0):
+        tau = torch.full((1, 64, 64), depth, requires_grad=True)
+        loss = fog_at_the_rim(1 - torch.exp(-tau))
+        assert loss.item() == pytest.approx(depth, rel=0.03)
+        (pull,) = torch.autograd.grad(loss, tau)
+        assert float(pull.sum()) == pytest.approx(1, rel=0.06)  # as strong where all is covered
+        assert (pull[0, 10:40, 10:54] == 0).all() and (pull[0, 50:] == 0).all()
 
 
 def test_field_and_surface_are_the_same_picture(head: Head, field: RadianceField, occupancy: OccupancyGrid) -> None:

@@ -46,8 +46,8 @@ class CoarseSettings:
     weight_carving: float = 0.0
     """Squared density residual where it is negative (ours): words add hair and horns, they seldom take flesh away."""
     weight_rim: float = 0.0
-    """Optical depth at the rim of pictures of the whole head, where the model leaves room for hair (ours): fog that gets
-    there plays the background, and then fills everything."""
+    """Optical depth at the rim of pictures of the whole head, where the model leaves room for hair (ours): fog that
+    gets there plays the background, and then fills everything."""
     weight_smooth_normals: float = 0.0
     """Squared differences of neighbouring pixels' normals (ours): takes out bumps."""
     weight_predicted_normals: float = 0.1
