@@ -21,7 +21,6 @@ from headsculpt.packs.pocket.training.looks.words import Look
 from headsculpt.packs.pocket.training.pictures import Record, pack_spec
 
 Data = tuple[NDArray[np.uint8], NDArray[np.float32], list[Record]]
-EAR_POINTS = 3
 PLAN = train.Plan(samples=8, batch=2, warm_up=1, peak_rate=1e-3, landmark_batches=0.5)
 
 
@@ -32,10 +31,9 @@ def data() -> Data:
     coarse = torch.from_numpy(rng.uniform(0, 255, (6, 3, 9, 9)))
     smooth = torch.nn.functional.interpolate(coarse, size=(128, 128), mode="bicubic").clamp(0, 255)
     pictures = smooth.permute(0, 2, 3, 1).numpy().astype(np.uint8)
-    points = rng.uniform(20, 108, (6, 478 + EAR_POINTS, 2)).astype(np.float32)
+    landmarks = rng.uniform(20, 108, (6, 478, 2)).astype(np.float32)
     azimuths = (0.0, 30.0, -80.0, 100.0, -45.0, 170.0)
-    words = [Look.draw(rng, 1).words() | {"ears": ""} for _ in azimuths]
-    return pictures, points, [Record(said, azimuth, 0) for said, azimuth in zip(words, azimuths, strict=True)]
+    return pictures, landmarks, [Record(Look.draw(rng, 1).words(), azimuth, 0) for azimuth in azimuths]
 
 
 def new_trainer(data: Data, seed: int = 0) -> train.Trainer:
@@ -48,7 +46,7 @@ def new_trainer(data: Data, seed: int = 0) -> train.Trainer:
 def write_shard(data: Data, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     text = json.dumps([asdict(record) for record in data[2]])
-    np.savez(path, pictures=data[0], points=data[1], records=np.array(text))
+    np.savez(path, pictures=data[0], landmarks=data[1], records=np.array(text))
 
 
 def test_the_codec_is_the_principal_components(data: Data) -> None:
@@ -136,26 +134,12 @@ def test_some_captions_are_left_empty_and_the_others_vary(data: Data) -> None:
 
 
 def test_eyes_and_lips_weigh_more_than_the_face_and_the_face_more_than_the_rest() -> None:
-    landmarks = np.full((478, 2), 60.0, np.float32)  # all in one cell, but for an eye corner
-    landmarks[dataset.FEATURES] = 400.0  # out of sight
-    landmarks[33] = (100.0, 20.0)
-    weights = dataset.face_weights(landmarks, 16)
+    face = np.full((478, 2), 60.0, np.float32)  # all in one cell, but for one eye corner and one that is out of sight
+    face[dataset.FEATURES] = 400.0
+    face[33] = (100.0, 20.0)
+    weights = dataset.face_weights(face, 16)
     assert weights[7, 7] == dataset.FACE_WEIGHT and weights[2, 12] == dataset.FEATURE_WEIGHT
     assert weights.sum() == 254 + dataset.FACE_WEIGHT + dataset.FEATURE_WEIGHT
-
-
-def test_elf_ears_weigh_most(data: Data) -> None:
-    pictures, points, records = data
-    points = points.copy()
-    points[0, 478:] = (4.0, 4.0)
-    codec = networks.create(networks.fit_codec(pictures), 0).codec()
-    weights = [
-        dataset.prepare(pictures, points, said, codec, pack_spec(), np.random.default_rng(0)).weights
-        for said in (records, [replace(records[0], words=records[0].words | {"ears": "elf ears"}), *records[1:]])
-    ]
-    assert [float(each[0, 0, 0, 0]) for each in weights] == [1, dataset.ELF_WEIGHT]
-    weights[1][0, 0, 0, 0] = 1
-    assert torch.equal(*weights)  # nothing else is weighed otherwise
 
 
 def test_shards_are_read_once_each_also_those_that_come_later(data: Data, tmp_path: Path) -> None:

@@ -32,9 +32,9 @@ CAPTIONS = 8
 _FEATURE_LINES = [chain for _, chains in landmark_map.LINES[1:] for chain in chains]  # the first is the face's outline
 FEATURES = sorted({*face.LEFT_IRIS, *face.RIGHT_IRIS}.union(*_FEATURE_LINES))
 """Landmarks of eyes, irises, brows and lips."""
-FACE_WEIGHT, FEATURE_WEIGHT, ELF_WEIGHT = 2.0, 4.0, 12.0
-"""How much latent pixels of the face, of eyes, brows and lips, and of elf ears weigh in the loss beside others: they
-are few, and what most words are about."""
+FACE_WEIGHT, FEATURE_WEIGHT = 2.0, 4.0
+"""How much latent pixels of the face, and of eyes, brows and lips, weigh in the loss beside the others: they are few,
+and what most words are about."""
 
 
 @dataclass(frozen=True)
@@ -137,13 +137,13 @@ def _prepare_shard(path: Path, codec_tensors: dict[str, NDArray]) -> dict[str, N
 
 def prepare(
     pictures: NDArray[np.uint8],
-    points: NDArray[np.float32],
+    landmarks: NDArray[np.float32],
     records: list[Record],
     codec: LinearCodec,
     spec: PackSpec,
     rng: np.random.Generator,
 ) -> Part:
-    """Pictures [N, S, S, 3], the pixels of their landmarks and ears [N, 478 + E, 2], and records."""
+    """Pictures [N, S, S, 3], their landmarks' pixels [N, 478, 2] and records."""
     # beyond the limit a map would be blank: the net never sees one, or it would learn that blank means the back
     limit = spec.views.landmark_limit
     mapped = [index for index, record in enumerate(records) if abs(record.azimuth) <= limit]
@@ -151,10 +151,8 @@ def prepare(
     maps = np.empty((len(mapped), size, size, 3), np.uint8)
     weights = np.ones((len(records), 1, side, side), np.float32)
     for row, index in enumerate(mapped):
-        maps[row] = landmark_map.draw(points[index, : face.COUNT], size)
-        weights[index, 0] = face_weights(points[index, : face.COUNT], side)
-        if records[index].words["ears"]:
-            weights[index, 0][cells(points[index, face.COUNT :], side)] = ELF_WEIGHT
+        maps[row] = landmark_map.draw(landmarks[index], size)
+        weights[index, 0] = face_weights(landmarks[index], side)
     images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
     texts = [caption(record, spec, rng) for record in records for _ in range(CAPTIONS)]
     return Part(
@@ -169,15 +167,12 @@ def prepare(
 def face_weights(landmarks: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """[size, size]: how much latent pixels weigh in the loss, where landmarks are seen at these pixels [478, 2]."""
     weights = np.ones((size, size), np.float32)
-    weights[cells(landmarks, size)] = FACE_WEIGHT
-    weights[cells(landmarks[FEATURES], size)] = FEATURE_WEIGHT
+    cells = np.floor(landmarks / PATCH).astype(int)
+    inside = np.all((cells >= 0) & (cells < size), axis=1)
+    for points, weight in ((np.arange(len(cells)), FACE_WEIGHT), (np.array(FEATURES), FEATURE_WEIGHT)):
+        columns, rows = cells[points[inside[points]]].T
+        weights[rows, columns] = weight
     return weights
-
-
-def cells(points: NDArray[np.float32], size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of the latent pixels, of size², in which points at these pixels [N, 2] lie."""
-    columns, rows = np.floor(points[((points >= 0) & (points < size * PATCH)).all(1)] / PATCH).astype(np.intp).T
-    return rows, columns
 
 
 @cache

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Renders the training set: pictures of dressed heads, where landmarks and ears are, and what is in them.
+"""Renders the training set: pictures of dressed heads, where their landmarks are, and what is in them.
 
 python -m headsculpt.packs.pocket.training.pictures --out out/pocket/data --looks 2400
 """
@@ -66,13 +66,13 @@ def draw_shot(spec: PackSpec, azimuth: float, rng: np.random.Generator) -> int:
 def take(
     head: PaintedHead, look: Look, spec: PackSpec, rng: np.random.Generator, azimuth: float | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], Record]:
-    """One picture [S, S, 3] of a dressed head, the pixels [478 + E, 2] of its landmarks and ears, and its record."""
+    """One picture [S, S, 3] of a dressed head, its landmarks' pixels [478, 2] and its record."""
     azimuth = draw_azimuth(rng) if azimuth is None else azimuth
     shot = draw_shot(spec, azimuth, rng)
     camera = draw_camera(spec.close_ups[shot - 1] if shot else spec.cameras, azimuth, spec.image_size, rng)
     photo = photograph(head.mesh, camera, spec, rng)
-    points = torch.from_numpy(np.concatenate([head.landmarks, head.ears]))
-    return photo, camera.project(points)[0][0].numpy(), Record(look.words(), azimuth, shot)
+    landmarks = camera.project(torch.from_numpy(head.landmarks))[0][0].numpy()
+    return photo, landmarks, Record(look.words(), azimuth, shot)
 
 
 def take_many(
@@ -96,10 +96,12 @@ def render_shards(out: Path, looks: int, seed: int) -> None:
             continue
         start = time.perf_counter()
         rng = np.random.default_rng([seed, shard])
-        pictures, points, records = zip(*take_many(wardrobe, min(SHARD, looks - shard * SHARD), spec, rng), strict=True)
+        pictures, landmarks, records = zip(
+            *take_many(wardrobe, min(SHARD, looks - shard * SHARD), spec, rng), strict=True
+        )
         partial = path.with_suffix(".part.npz")
         text = json.dumps([asdict(record) for record in records])
-        np.savez(partial, pictures=np.stack(pictures), points=np.stack(points), records=np.array(text))
+        np.savez(partial, pictures=np.stack(pictures), landmarks=np.stack(landmarks), records=np.array(text))
         os.replace(partial, path)
         print(
             f"{path.name}: {len(pictures)} pictures, {(time.perf_counter() - start) / len(pictures) * 1e3:.0f} ms each"
@@ -112,10 +114,10 @@ def shard_paths(folder: Path, names: str = "shard-*.npz") -> list[Path]:
 
 
 def load_shard(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32], list[Record]]:
-    """The pictures [N, S, S, 3], points [N, 478 + E, 2] and records of one."""
+    """The pictures [N, S, S, 3], landmarks [N, 478, 2] and records of one."""
     with np.load(path, allow_pickle=False) as data:
         records = [Record(**record) for record in json.loads(str(data["records"]))]
-        return data["pictures"], data["points"], records
+        return data["pictures"], data["landmarks"], records
 
 
 def main() -> None:

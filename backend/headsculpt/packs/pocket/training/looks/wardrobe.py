@@ -23,12 +23,10 @@ from .words import Look
 
 @dataclass(frozen=True)
 class PaintedHead:
-    """A head ready to be seen, in head space: its mesh with colours, and float32 points that a picture tells the places
-    of: landmarks [478, 3], and all over the ears [E, 3]."""
+    """A head ready to be seen, in head space: its mesh with colours, and landmarks float32 [478, 3]."""
 
     mesh: Mesh
     landmarks: Array
-    ears: Array
 
 
 class Wardrobe:
@@ -57,8 +55,7 @@ class Wardrobe:
             self.hatter.dress(sitter)
         if look.glasses:
             self.optician.dress(sitter)
-        ears = sitter.coarse[self.model.masks["ears"] > 0.5]
-        return PaintedHead(_joined(sitter, self.body), sitter.landmarks, ears)
+        return PaintedHead(_joined(sitter, self.body), sitter.landmarks)
 
 
 def _joined(sitter: Sitter, body: Body) -> Mesh:
