@@ -165,9 +165,7 @@ class Look:
             paint=paint,
             glasses=_some(rng, "glasses", 0.16),
             headwear=headwear,
-            ears=""
-            if ears_hidden(style, headwear)
-            else _some(rng, "elf ears", 0.2),  # unseen, the word would mean nothing
+            ears=_some(rng, "elf ears", 0.0 if ears_hidden(style, headwear) else 0.2),  # unseen, it would mean nothing
             expression=_pick(rng, {"": 0.34, **dict.fromkeys(tuple(EXPRESSIONS)[1:], 0.11)}),
             age=_pick(rng, {"": 0.4, "young": 0.25, "old": 0.35}),
             sex="man" if man else "woman",
