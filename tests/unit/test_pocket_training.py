@@ -80,16 +80,20 @@ def test_the_loss_is_that_of_diffusers_velocity(data: Data) -> None:
         words = trainer.pack.text_encoder(tokens).last_hidden_state
         output = trainer.pack.unet(noisy, t, words).sample
         batch = dataset.Batch(latents, torch.ones(2, 1, 16, 16), tokens, None)
-        loss = trainer.loss(batch, noise, t)
+        loss = train.velocity_loss(trainer.pack, trainer.alphas, batch, noise, t)
         assert float(loss) == pytest.approx(float(torch.nn.functional.mse_loss(output, target)), rel=1e-5)
         for parameter in trainer.pack.controlnet.parameters():
             parameter.add_(0.05)  # a new ControlNet does nothing
         maps = torch.rand(2, 3, 128, 128, generator=generator)
-        assert float(trainer.loss(replace(batch, maps=maps), noise, t)) != pytest.approx(float(loss), rel=1e-3)
+        assert float(
+            train.velocity_loss(trainer.pack, trainer.alphas, replace(batch, maps=maps), noise, t)
+        ) != pytest.approx(float(loss), rel=1e-3)
         some = torch.zeros(2, 1, 16, 16)
         some[:, :, :8] = 3.0
         above = float((output - target)[:, :, :8].square().mean())
-        assert float(trainer.loss(replace(batch, weights=some), noise, t)) == pytest.approx(above, rel=1e-5)
+        assert float(
+            train.velocity_loss(trainer.pack, trainer.alphas, replace(batch, weights=some), noise, t)
+        ) == pytest.approx(above, rel=1e-5)
 
 
 def test_the_control_net_never_sees_a_blank_map(data: Data) -> None:

@@ -104,7 +104,7 @@ class Trainer:
         shares = torch.rand(plan.batch, generator=self.generator, device=self.device)
         shares = (torch.arange(plan.batch, device=self.device) + shares) / plan.batch
         with mixed(self.device):
-            loss = self.loss(batch, noise, (shares * len(self.alphas)).long())
+            loss = velocity_loss(self.pack, self.alphas, batch, noise, (shares * len(self.alphas)).long())
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
         self.optimizer.zero_grad(set_to_none=True)
@@ -115,22 +115,6 @@ class Trainer:
         self._update_average()
         self.seconds += time.perf_counter() - start
         return loss.detach(), mapped
-
-    def loss(self, batch: Batch, noise: Tensor, t: Tensor) -> Tensor:
-        """Mean squared error of v = √ᾱ·ε − √(1−ᾱ)·z₀ (Salimans and Ho 2022), weighted by the batch's weights."""
-        latents, maps = batch.latents, batch.maps
-        alpha = self.alphas[t].view(-1, 1, 1, 1)
-        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
-        noisy = noisy.contiguous(memory_format=torch.channels_last)
-        words = self.pack.text_encoder(batch.tokens).last_hidden_state
-        residuals: dict[str, Any] = {}
-        if maps is not None:
-            maps = maps.contiguous(memory_format=torch.channels_last)
-            down, middle = self.pack.controlnet(noisy, t, words, maps, return_dict=False)
-            residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
-        velocity = self.pack.unet(noisy, t, words, **residuals).sample
-        error = velocity.float() - (alpha.sqrt() * noise - (1 - alpha).sqrt() * latents)
-        return (batch.weights * error.square()).mean() / batch.weights.mean()
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -170,6 +154,26 @@ class Trainer:
         shutil.copy(PACK / "pack.json", partial)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
+
+
+def velocity_loss(pack: Networks, alphas: Tensor, batch: Batch, noise: Tensor, t: Tensor) -> Tensor:
+    """Mean squared error of v = √ᾱ·ε − √(1−ᾱ)·z₀ (Salimans and Ho 2022), weighted by the batch's weights.
+
+    alphas: ᾱ [T] of the schedule; noise: ε [B, C, h, w]; t: int64 [B].
+    """
+    latents, maps = batch.latents, batch.maps
+    alpha = alphas[t].view(-1, 1, 1, 1)
+    noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+    noisy = noisy.contiguous(memory_format=torch.channels_last)
+    words = pack.text_encoder(batch.tokens).last_hidden_state
+    residuals: dict[str, Any] = {}
+    if maps is not None:
+        maps = maps.contiguous(memory_format=torch.channels_last)
+        down, middle = pack.controlnet(noisy, t, words, maps, return_dict=False)
+        residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+    velocity = pack.unet(noisy, t, words, **residuals).sample
+    error = velocity.float() - (alpha.sqrt() * noise - (1 - alpha).sqrt() * latents)
+    return (batch.weights * error.square()).mean() / batch.weights.mean()
 
 
 def save_checkpoint(trainer: Trainer, path: Path) -> None:
