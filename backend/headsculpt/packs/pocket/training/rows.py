@@ -10,7 +10,6 @@ copy of the pack whose text encoder has these rows, to be measured by headsculpt
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,6 @@ import numpy as np
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ....device import computes_bfloat16, mixed
@@ -31,16 +29,17 @@ from .looks.wardrobe import Wardrobe
 from .looks.words import Look
 from .networks import PATCH, Networks
 from .pictures import PACK, VIEWS_PER_LOOK, Record, pack_spec, take
-from .train import velocity_loss
+from .train import spread_times, velocity_loss, write_pack
 
 ABOUT = 0.02
 """Mean difference of a patch, pictures in [0, 1], from which on the value counts as seen there."""
-ENCODER = Path("text_encoder") / "model.safetensors"
+KEPT = ("pack.json", "learned_embeds.safetensors")
+"""Files that stay right, as they were made with the networks that stay frozen here."""
 
 
 @dataclass(frozen=True)
 class RowPlan:
-    """How to train rows; found by trial on “elf ears” (docs/pack.md)."""
+    """How to train rows. What was tried on “elf ears” stands in docs/pack.md."""
 
     looks: int = 450
     steps: int = 500
@@ -94,8 +93,8 @@ def _differs(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.boo
     return difference > ABOUT
 
 
-def train_rows(pack: Networks, value: str, shown: Sequence[Shown], plan: RowPlan) -> dict[int, Tensor]:
-    """The rows [C] of the value's words by their token's id, after training; nothing else in `pack` changes."""
+def train_rows(pack: Networks, value: str, shown: Sequence[Shown], plan: RowPlan) -> None:
+    """Trains the rows of the value's words; nothing else in `pack` changes."""
     vocabulary = pack.tokenizer.get_vocab()
     ids = [vocabulary[word] for word in value.split()]
     table = _frozen_but(pack, ids)
@@ -108,16 +107,15 @@ def train_rows(pack: Networks, value: str, shown: Sequence[Shown], plan: RowPlan
         tokens = part.tokens[pictures, captions].long()
         batch = Batch(part.latents[pictures], part.weights[pictures], tokens, None)
         noise = torch.randn(batch.latents.shape, generator=generator)
-        shares = (torch.arange(plan.batch) + torch.rand(plan.batch, generator=generator)) / plan.batch
+        t = spread_times(plan.batch, len(alphas), generator)
         with mixed(table.device):
-            loss = velocity_loss(pack, alphas, batch, noise, (shares * len(alphas)).long())
+            loss = velocity_loss(pack, alphas, batch, noise, t)
         optimizer.param_groups[0]["lr"] = plan.rate * min(1, (step + 1) / plan.warm_up) * (1 - 0.9 * step / plan.steps)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if (step + 1) % 50 == 0:
             print(f"step {step + 1} of {plan.steps}, loss {loss.item():.4f}", flush=True)
-    return {index: table[index].detach().clone() for index in ids}
 
 
 def _frozen_but(pack: Networks, ids: Sequence[int]) -> Tensor:
@@ -146,20 +144,6 @@ def _weighted(pack: Networks, shown: Sequence[Shown], plan: RowPlan) -> Part:
     return replace(part, weights=part.weights.masked_fill(about, plan.about_weight))
 
 
-def write_pack(source: Path, rows: dict[int, Tensor], out: Path) -> None:
-    """Copies a pack's folder to `out`, complete or not at all, with these rows in its text encoder."""
-    partial = out.with_name(out.name + ".part")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(source, partial, ignore=shutil.ignore_patterns("training", "*.py", "__pycache__"))
-    state = load_file(source / ENCODER)
-    table = next(value for key, value in state.items() if key.endswith("token_embedding.weight"))
-    for index, row in rows.items():
-        table[index] = row.to(table.dtype)
-    save_file(state, partial / ENCODER, metadata={"format": "pt"})
-    shutil.rmtree(out, ignore_errors=True)
-    partial.rename(out)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("attribute", help="such as ears")
@@ -178,7 +162,8 @@ def main() -> None:
     if computes_bfloat16(torch.device("cpu")):
         networks.attend_plainly(pack)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_pack(PACK, train_rows(pack, arguments.value, shown, plan), arguments.out)
+    train_rows(pack, arguments.value, shown, plan)
+    write_pack(pack, arguments.out, KEPT)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,11 +100,9 @@ class Trainer:
         plan, mapped = self.plan, bool(self.rng.random() < self.plan.landmark_batches)
         batch = self.data.batch(plan.batch, mapped, plan.empty_captions, self.generator)
         noise = torch.randn(batch.latents.shape, generator=self.generator, device=self.device)
-        # a time from each part of the schedule: a batch's loss then varies less
-        shares = torch.rand(plan.batch, generator=self.generator, device=self.device)
-        shares = (torch.arange(plan.batch, device=self.device) + shares) / plan.batch
+        t = spread_times(plan.batch, len(self.alphas), self.generator)
         with mixed(self.device):
-            loss = velocity_loss(self.pack, self.alphas, batch, noise, (shares * len(self.alphas)).long())
+            loss = velocity_loss(self.pack, self.alphas, batch, noise, t)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
         self.optimizer.zero_grad(set_to_none=True)
@@ -145,15 +143,16 @@ class Trainer:
     @torch.no_grad()
     def export(self, folder: Path) -> None:
         """Writes the averaged weights as a pack folder, complete or not at all."""
-        partial = folder.with_name(folder.name + ".part")
-        shutil.rmtree(partial, ignore_errors=True)
         trained = [parameter.detach().clone() for parameter in self.parameters]
         torch._foreach_copy_([parameter.data for parameter in self.parameters], self.average)
-        self.pack.save(partial)
+        write_pack(self.pack, folder, ("pack.json",))
         torch._foreach_copy_([parameter.data for parameter in self.parameters], trained)
-        shutil.copy(PACK / "pack.json", partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(partial, folder)
+
+
+def spread_times(count: int, below: int, generator: torch.Generator) -> Tensor:
+    """Times int64 [count] on the generator's device, one from each part of the schedule: losses then vary less."""
+    shares = torch.rand(count, generator=generator, device=generator.device)
+    return ((torch.arange(count, device=generator.device) + shares) / count * below).long()
 
 
 def velocity_loss(pack: Networks, alphas: Tensor, batch: Batch, noise: Tensor, t: Tensor) -> Tensor:
@@ -174,6 +173,17 @@ def velocity_loss(pack: Networks, alphas: Tensor, batch: Batch, noise: Tensor, t
     velocity = pack.unet(noisy, t, words, **residuals).sample
     error = velocity.float() - (alpha.sqrt() * noise - (1 - alpha).sqrt() * latents)
     return (batch.weights * error.square()).mean() / batch.weights.mean()
+
+
+def write_pack(pack: Networks, folder: Path, kept: Sequence[str]) -> None:
+    """Writes networks as a pack folder, complete or not at all, with these files of the pack that ships beside them."""
+    partial = folder.with_name(folder.name + ".part")
+    shutil.rmtree(partial, ignore_errors=True)
+    pack.save(partial)
+    for name in kept:
+        shutil.copy(PACK / name, partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
 
 
 def save_checkpoint(trainer: Trainer, path: Path) -> None:
