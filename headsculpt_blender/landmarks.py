@@ -22,7 +22,7 @@ from .backend.headsculpt.head.builtin import load_builtin
 from .backend.headsculpt.head.landmarks import CHIN, COUNT, MeshPoints
 from .backend.headsculpt.jobs.request import HeadShape, RegisterRequest
 from .backend.headsculpt.protocol import Frame, ProtocolError
-from .scene import checked_arrays
+from .scene import checked_arrays, numbered
 from .session import Job
 from .surface import Surface, topology_of, vertices_of
 
@@ -183,9 +183,9 @@ def take_result(job: Job, frame: Frame) -> bpy.types.Object:
 
     Raises UserError when that is gone, ProtocolError for a frame without landmarks of its mesh.
     """
-    obj = bpy.data.objects.get(job.target.head)
+    obj = numbered(bpy.data.objects, job.target.head)
     if obj is None:
-        raise UserError(f"“{job.target.head}” is no longer there, and its landmarks went with it.")
+        raise UserError(f"“{job.target.head_name}” is no longer there, and its landmarks went with it.")
     asked = job.request
     arrays = checked_arrays(frame, {"landmark_triangles": ("int32", ()), "landmark_barycentric": ("float32", (3,))})
     rows, weights = arrays["landmark_triangles"], arrays["landmark_barycentric"]

@@ -117,7 +117,7 @@ class Link:
                 self._greet(frame)
             elif frame.type == "ready":
                 self.device = str(frame.fields.get("device", ""))
-            elif frame.type != "alive":
+            else:
                 return frame
         self._check()
         return None
@@ -184,8 +184,11 @@ class Link:
         try:
             while (frame := read_frame(self._pipe("stdout"))) is not None:
                 self._heard.set()
-                self._inbox.put(frame)
+                if frame.type != "alive":  # nobody takes frames while Blender renders, and that can be long
+                    self._inbox.put(frame)
         except ProtocolError as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(LEAVE_SECONDS / 3)  # the pipe of one that dies closes before its end is known
             if self._process.poll() is None:  # else it died in the middle of a frame
                 self._broken = str(error)
         except (OSError, ValueError):

@@ -66,9 +66,11 @@ def release() -> float | None:
 
 
 def worker_environment() -> dict[str, str]:
-    """The worker's Python finds the backend in this extension, and nothing that is meant for another Python."""
+    """The worker's Python finds the backend in this extension, and nothing that is meant for another Python or happens
+    to lie in the folder that Blender was started in."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return {**kept, "PYTHONPATH": str(Path(__file__).parent / "backend"), "PYTHONUNBUFFERED": "1"}
+    backend = str(Path(__file__).parent / "backend")
+    return {**kept, "PYTHONPATH": backend, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
 
 
 def tick() -> float | None:
@@ -187,3 +189,4 @@ def unregister() -> None:
             bpy.app.timers.unregister(timer)
     session.disconnect()
     session.finish()
+    scene.remove_previews()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import bpy
@@ -75,7 +75,8 @@ def target_of(head: bpy.types.Object | None, context: bpy.types.Context) -> Targ
         matrix, _ = standing(head, context.evaluated_depsgraph_get())
     else:
         matrix = Matrix.Translation(context.scene.cursor.location)
-    return Target(context.scene.name, head.name if head else "", tuple(tuple(map(float, row)) for row in matrix))
+    rows = tuple(tuple(map(float, row)) for row in matrix)
+    return Target(context.scene.session_uid, head.session_uid if head else 0, head.name if head else "", rows)
 
 
 def show_preview(job: Job, frame: Frame) -> None:
@@ -85,7 +86,7 @@ def show_preview(job: Job, frame: Frame) -> None:
     )
     if len(arrays["colors"]) != len(arrays["vertices"]):
         raise ProtocolError("a preview came with as many colours as it has no vertices")
-    scene = bpy.data.scenes.get(job.target.scene)
+    scene = numbered(bpy.data.scenes, job.target.scene)
     if scene is None:
         return  # deleted, or undone to before it was made: the result will find a scene of its own
     obj = find_preview(job.key)
@@ -96,6 +97,7 @@ def show_preview(job: Job, frame: Frame) -> None:
         obj.data.materials.append(preview_material())
         obj.show_in_front = True  # the chosen head stands in the same place
         obj.hide_select = True  # in edit mode it could not grow
+        obj.hide_render = True
         scene.collection.objects.link(obj)
     fill_mesh(obj.data, to_z_up(arrays["vertices"]), arrays["triangles"])
     stand_at(obj, job.target)
@@ -174,7 +176,7 @@ def place_result(job: Job, frame: Frame, context: bpy.types.Context) -> bpy.type
     stand_at(obj, job.target)
     mark_provenance(obj, job, frame.fields.get("report"))
     scene, layer = scene_and_layer(job.target.scene, context)
-    head = layer.objects.get(job.target.head)
+    head = numbered(layer.objects, job.target.head)
     home_of(head, scene, layer).objects.link(obj)
     if head:
         head.hide_set(True, view_layer=layer)
@@ -265,15 +267,20 @@ def mark_provenance(obj: bpy.types.Object, job: Job, report: object) -> None:
         obj["headsculpt_negative_prompt"] = request.negative_prompt
     obj["headsculpt_seed"] = request.seed
     obj["headsculpt_preset"] = request.preset
-    obj["headsculpt_head"] = job.target.head or "built-in"
+    obj["headsculpt_head"] = job.target.head_name or "built-in"
     obj["headsculpt_pack"] = str(facts.get("pack", ""))
     obj["headsculpt_versions"] = json.dumps(facts.get("versions", {}))
     obj["headsculpt_report"] = json.dumps(facts)
 
 
-def scene_and_layer(name: str, context: bpy.types.Context) -> tuple[bpy.types.Scene, bpy.types.ViewLayer]:
-    """The scene of this name and a view layer of it; the current ones when it is gone."""
-    scene = bpy.data.scenes.get(name) or context.scene
+def numbered(things: Iterable[bpy.types.ID], number: int) -> Any:
+    """The one with this session_uid, which neither undo nor a new name changes; None when it is gone."""
+    return next((thing for thing in things if thing.session_uid == number), None)
+
+
+def scene_and_layer(number: int, context: bpy.types.Context) -> tuple[bpy.types.Scene, bpy.types.ViewLayer]:
+    """The scene of this number and a view layer of it; the current ones when it is gone."""
+    scene = numbered(bpy.data.scenes, number) or context.scene
     return scene, context.view_layer if scene == context.scene else scene.view_layers[0]
 
 

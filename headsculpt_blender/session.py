@@ -13,7 +13,7 @@ from .backend.headsculpt.errors import UserError
 from .backend.headsculpt.jobs.flame_request import FlameRequest
 from .backend.headsculpt.jobs.packs import PackRequest
 from .backend.headsculpt.jobs.request import GenerateRequest, RegisterRequest
-from .backend.headsculpt.protocol import Array, Frame, ProtocolError
+from .backend.headsculpt.protocol import MAX_PAYLOAD, Array, Frame, ProtocolError
 from .link import Link, LinkError
 
 Request = GenerateRequest | RegisterRequest | FlameRequest | PackRequest
@@ -64,11 +64,14 @@ def broken(error: ProtocolError) -> Card:
 
 @dataclass(frozen=True)
 class Target:
-    """Where the result belongs. By names and numbers: no reference to Blender's data survives an undo."""
+    """Where the result belongs. By numbers: no reference to Blender's data survives an undo, no name a renaming."""
 
-    scene: str
-    head: str
-    """Name of the chosen object, empty for the built-in head."""
+    scene: int
+    """Its session_uid."""
+    head: int
+    """The chosen object's session_uid, 0 for the built-in head."""
+    head_name: str
+    """As it was when the job began, empty for the built-in head."""
     matrix: tuple[tuple[float, ...], ...]
     """4 × 4, the coordinates that the head was sent in to the world's: a similarity, perhaps with a mirror image."""
     topology: str = ""
@@ -144,17 +147,25 @@ class Session:
             self.link = None
 
     def start(self, request: Request, target: Target | None, command: str, environment: Mapping[str, str]) -> Job:
-        """Sends a job to the worker. Raises UserError when one is going on or there is no worker."""
+        """Sends a job to the worker.
+
+        Raises UserError when one is going on, when the mesh is too large, or when there is no worker.
+        """
         if self.busy:
             raise UserError(f"{busy_with(self.job)} already.", "Wait for it or cancel it.")
+        fields, arrays = request.to_message()
+        size = sum(values.nbytes for values in arrays.values())
+        if size > MAX_PAYLOAD:
+            raise UserError(
+                f"The mesh of {size / 1e9:.1f} GB is too large to be sent.", "Take one with fewer vertices."
+            )
+        raw = {name: Array(values.dtype.name, values.shape, values.tobytes()) for name, values in arrays.items()}
         self.notices = []
         self.card = None
         link = self.connect(command, environment)
         self._jobs += 1
         self.job = Job(request, target, self._jobs)
         self.phase = Phase.STARTING
-        fields, arrays = request.to_message()
-        raw = {name: Array(values.dtype.name, values.shape, values.tobytes()) for name, values in arrays.items()}
         link.send(Frame(request.KIND, self._jobs, fields, raw))
         return self.job
 

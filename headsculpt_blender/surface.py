@@ -23,10 +23,16 @@ class Surface:
 
 
 def evaluated_surface(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Surface:
-    """With shape keys, bones and modifiers, in edit mode with what is being edited."""
+    """With shape keys, bones and modifiers, in edit mode with what is being edited.
+
+    Raises UserError for an object that is switched off: Blender does not work out its shape keys and modifiers.
+    """
     if obj.mode == "EDIT":
         obj.update_from_editmode()
         depsgraph.update()
+    if not _enabled(obj, depsgraph.view_layer.layer_collection):
+        advice = "Enable it and its collection in the Outliner (the screen icon, and the collection's tick)."
+        raise UserError(f"“{obj.name}” is disabled in viewports, so that its shape is not known.", advice)
     evaluated = obj.evaluated_get(depsgraph)
     mesh = evaluated.to_mesh()
     try:
@@ -36,6 +42,15 @@ def evaluated_surface(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> 
         return Surface(vertices_of(mesh), triangles.reshape(-1, 3), topology_of(mesh))
     finally:
         evaluated.to_mesh_clear()
+
+
+def _enabled(obj: bpy.types.Object, layer: bpy.types.LayerCollection) -> bool:
+    """Whether Blender evaluates an object that stands in this layer's collection or one within. `is_evaluated` does not
+    say so: a scene's settings that point to the object are enough for it. The eye icon changes nothing."""
+    if obj.hide_viewport or layer.collection.hide_viewport:
+        return False
+    here = not layer.exclude and obj.name in layer.collection.objects
+    return here or any(_enabled(obj, child) for child in layer.children)
 
 
 def vertices_of(mesh: bpy.types.Mesh) -> NDArray[np.float32]:

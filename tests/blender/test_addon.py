@@ -7,10 +7,12 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import bpy
 import numpy as np
@@ -320,7 +322,123 @@ def test_the_result_waits_until_an_edit_is_over(addon: Addon, begin: Begin, unti
     assert "ball" in bpy.data.objects
 
 
+def test_a_render_does_not_show_the_growing_head(addon: Addon, begin: Begin, until: Until) -> None:
+    begin("a slow ball")
+    until(lambda: bpy.data.objects.get("slow ball (growing)"))
+    assert bpy.data.objects["slow ball (growing)"].hide_render
+
+
+def test_new_names_in_mid_run_confuse_nobody(addon: Addon, begin: Begin, until: Until) -> None:
+    session, scene = addon("pump").session, bpy.context.scene
+    head = add_head()
+    begin("a slow ball", head=head)
+    until(lambda: bpy.data.objects.get("slow ball (growing)"))
+    head.name, scene.name = "My Head", "My Scene"
+    bpy.ops.mesh.primitive_cube_add()
+    cube = active()
+    cube.name = "Head"
+    bpy.data.objects.remove(bpy.data.objects["slow ball (growing)"])
+    until(lambda: bpy.data.objects.get("slow ball (growing)"))  # previews go on
+    session.stop()
+    until(lambda: not session.busy)
+    assert session.card is None and head.hide_render and not cube.hide_render
+    assert bpy.data.objects["slow ball"].name in scene.objects
+
+
 # --- what goes wrong ------------------------------------------------------------------------------------------------
+
+
+def test_a_head_that_is_switched_off_is_not_taken_without_its_sliders(addon: Addon) -> None:
+    """Blender does not work out the shape keys of what it does not show at all."""
+    head = add_head()
+    bpy.context.scene.headsculpt.head = head
+    head.hide_viewport = True
+    bpy.context.view_layer.update()
+    fails("disabled in viewports", prompt="a ball")
+    head.hide_viewport = False
+    home = bpy.data.collections.new("Home")
+    bpy.context.scene.collection.children.link(home)
+    home.objects.link(head)
+    bpy.context.scene.collection.objects.unlink(head)
+    bpy.context.view_layer.layer_collection.children["Home"].exclude = True
+    bpy.context.view_layer.update()
+    fails("disabled in viewports", prompt="a ball")
+    bpy.context.view_layer.layer_collection.children["Home"].exclude = False
+    bpy.context.view_layer.update()
+    head.hide_set(True)  # as a head that has been used: it is worked out nevertheless
+    head.data.shape_keys.key_blocks["jawOpen"].value = 1.0
+    bpy.context.view_layer.update()
+    mouth = generate("a ball", head="Head")
+    moved = np.abs(vertices_of(mouth) - np.array([vertex.co for vertex in head.data.vertices]) - head.location).max()
+    assert moved > 1e-3
+
+
+def test_a_mesh_that_is_too_large_is_refused(addon: Addon, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = add_head()
+    monkeypatch.setattr(addon("session"), "MAX_PAYLOAD", 1000)
+    fails("too large to be sent", prompt="a ball", head=head.name)
+    monkeypatch.undo()
+    generate("a ball", head=head.name)
+
+
+WORKER = """
+import os, signal, sys, time
+from headsculpt import __version__
+from headsculpt.protocol import VERSION, Array, Frame, encode
+def write(data):
+    os.write(1, data)
+write(b"".join(encode(Frame("hello", fields={"build": __version__, "protocol": VERSION}))))
+"""
+
+
+@pytest.fixture
+def link_to(addon: Addon) -> Iterator[Callable[[str], Any]]:
+    """A line to a worker that says hello and then does as it is told."""
+    links = []
+
+    def start(todo: str) -> Any:
+        command = shlex.join([os.environ["HEADSCULPT_WORKER_PYTHON"], "-c", WORKER + todo])
+        links.append(addon("link").Link(command, addon("pump").worker_environment()))
+        return links[-1]
+
+    yield start
+    for link in links:
+        link.close()
+
+
+def test_a_worker_may_say_for_hours_that_it_is_alive(addon: Addon, link_to: Callable[[str], Any]) -> None:
+    """Nobody listens while Blender renders."""
+    link = link_to("""
+for _ in range(300):
+    write(b"".join(encode(Frame("alive"))))
+write(b"".join(encode(Frame("notice", 1, {"text": "and now"}))))
+time.sleep(60)
+""")
+    time.sleep(3)
+    assert link.receive().fields["text"] == "and now"
+
+
+def test_a_worker_that_is_killed_in_mid_word_ended_and_spoke_no_other_language(
+    addon: Addon, link_to: Callable[[str], Any]
+) -> None:
+    link = link_to("""
+piece = b"".join(encode(Frame("preview", 1, {}, {"colors": Array("uint8", (9999, 3), bytes(29997))})))
+write(piece[:500])
+os.kill(os.getpid(), signal.SIGKILL)
+""")
+    end = time.monotonic() + 20
+    with pytest.raises(addon("link").LinkError, match=r"ended in the middle of its work \(exit code -9\)"):
+        while time.monotonic() < end:
+            assert link.receive() is None
+            time.sleep(0.01)
+
+
+def test_files_where_blender_was_started_are_none_of_the_worker_s(addon: Addon, tmp_path: Path) -> None:
+    (tmp_path / "random.py").write_text("raise RuntimeError('an artist wrote this')\n")
+    command = [os.environ["HEADSCULPT_WORKER_PYTHON"], "-c", "import random; print(random.__file__)"]
+    environment = addon("pump").worker_environment()
+    said = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert said.returncode == 0 and str(tmp_path) not in said.stdout, said.stderr
 
 
 def fails(words: str, **options: object) -> str:
@@ -474,7 +592,7 @@ def test_a_worker_of_another_version(addon: Addon, tmp_path: Path) -> None:
 def test_nothing_is_left_running_when_the_add_on_is_disabled(addon: Addon, begin: Begin, until: Until) -> None:
     session = addon("pump").session
     begin("a slow ball")
-    until(lambda: session.job.progress.step)
+    until(lambda: bpy.data.objects.get("slow ball (growing)"))
     pid = session.link.pid
     bpy.ops.preferences.addon_disable(module="bl_ext.user_default.headsculpt")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -230,7 +231,7 @@ def begin(addon: Addon) -> None:
     topology = surface_of(addon, head).topology
     addon("pump").start(
         addon("landmarks").request(shape, None),
-        addon("session").Target(target.scene, target.head, target.matrix, topology),
+        replace(target, topology=topology),
     )
 
 
