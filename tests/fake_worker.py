@@ -26,6 +26,7 @@ from headsculpt.mesh import Mesh, TexturedMesh
 from headsculpt.worker import main
 
 STEPS = 20
+AS_IT_IS = HeadSpace(1.0, np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
 
 
 def sphere(radius: float, rings: int = 24) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +104,9 @@ def finished(vertices: np.ndarray, triangles: np.ndarray, report: dict[str, obje
     flat = np.full((64, 64, 3), (128, 128, 255), np.uint8)
     normals = vertices / np.linalg.norm(vertices, axis=1, keepdims=True)
     return GenerateResult(
-        TexturedMesh(vertices, triangles, normals.astype(np.float32), corner_uv.astype(np.float32), color, flat), report
+        TexturedMesh(vertices, triangles, normals.astype(np.float32), corner_uv.astype(np.float32), color, flat),
+        report,
+        AS_IT_IS,
     )
 
 
@@ -123,8 +126,7 @@ def register(request: RegisterRequest, emit: Callable[[Event], None], control: J
     if "lie" in words:
         rows += len(request.head.triangles)
     doubt = "The left and the right half differ much." if "doubt" in words else ""
-    space = HeadSpace(1.0, np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
-    return RegisterResult(MeshPoints(rows, weights), space, 0.012, doubt, 0.1)
+    return RegisterResult(MeshPoints(rows, weights), AS_IT_IS, 0.012, doubt, 0.1)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,9 @@ def measure(count: int) -> None:
     result = frame("result", textured)
     preview = frame("preview", {**shape, "colors": (vertices * 50 + 127).astype(np.uint8)})
     identity = tuple(tuple(float(i == j) for j in range(4)) for i in range(4))
-    job = session.Job(request.GenerateRequest("a head"), session.Target(bpy.context.scene.session_uid, 0, "", identity), 1)
+    job = session.Job(
+        request.GenerateRequest("a head"), session.Target(bpy.context.scene.session_uid, 0, "", identity), 1
+    )
     lists = vertices.tolist(), triangles.tolist()
     row = (
         milliseconds(lambda: scene.place_result(job, result, bpy.context)),

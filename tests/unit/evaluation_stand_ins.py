@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,12 +18,16 @@ from headsculpt.finish.finish import finish
 from headsculpt.finish.gltf import glb, png
 from headsculpt.head.builtin import load_builtin
 from headsculpt.head.model import Head
+from headsculpt.head.space import HeadSpace
 from headsculpt.jobs.events import GenerateResult
+from headsculpt.jobs.generate import inputs
 from headsculpt.jobs.request import GenerateRequest
 from headsculpt.mesh import TexturedMesh
 from headsculpt.packs.pack import Pack
 from headsculpt.packs.pocket.training.looks.words import SKINS
 from headsculpt.stages.presets import PRESETS
+
+OWN_SPACE = HeadSpace(1.0, np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
 
 
 @lru_cache(maxsize=1)
@@ -60,17 +63,18 @@ class Engine:
             "steps": {"coarse": 1, "fine": 1},
             "seconds": {"Growing": 2.0, "Refining": 1.0},
             "settings": asdict(PRESETS[request.preset]),
+            **inputs(request),
         }
-        return GenerateResult(ball(named[0] if pack is None else (0.5, 0.5, 0.5)), report)
+        return GenerateResult(ball(named[0] if pack is None else (0.5, 0.5, 0.5)), report, OWN_SPACE)
 
 
-def export(mesh: TexturedMesh, report: dict[str, Any], folder: Path) -> None:
+def export(result: GenerateResult, folder: Path) -> None:
     """Files in an export's order, with a small turntable: the real one is tested with the finish."""
-    (folder / "head.glb").write_bytes(glb(mesh, "head", {}))
+    (folder / "head.glb").write_bytes(glb(result.mesh, "head", {}))
     sheet = np.full((128, 8, 64, 3), 200, np.uint8)  # two rows of eight views: a bar that is lighter in each
     sheet[8:, :, 28:40] = 20 * np.arange(8, dtype=np.uint8)[:, None, None]
     (folder / "turntable.png").write_bytes(png(sheet.reshape(128, 512, 3)))
-    (folder / "report.json").write_text(json.dumps(report))
+    (folder / "report.json").write_text(json.dumps(result.report))
 
 
 @lru_cache(maxsize=1)

@@ -240,9 +240,9 @@ def test_each_method_runs_from_end_to_end(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "tiny.toml").write_text(TINY + groups)
     made: list[str] = []
 
-    def note(mesh: Any, report: dict[str, Any], folder: Path) -> None:
+    def note(result: GenerateResult, folder: Path) -> None:
         made.append(folder.parent.name)
-        export(mesh, report, folder)
+        export(result, folder)
 
     monkeypatch.setattr(runs, "export_head", note)
     options = ["--out", str(tmp_path / "out"), "--pack", str(tmp_path / "pack"), "--threads", "1"]

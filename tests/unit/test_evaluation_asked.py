@@ -52,6 +52,9 @@ SENTENCES = {
     "white clown face paint and a green goatee": {"paint": "clown", "beard": "goatee", "hair": "green"},
     "red skull face paint": {"paint": "skull"},
     "a bald man without a beard, no glasses": {"style": "bald", "sex": "man", "beard": "", "glasses": ""},
+    "a man without a beard or a moustache, with glasses": {"sex": "man", "beard": "", "moustache": ""}
+    | {"glasses": "glasses"},
+    "a man wearing a hat or glasses": {"sex": "man", "headwear": "hat", "glasses": "glasses"},
     "a castle by the sea": {},
 }
 

@@ -59,10 +59,13 @@ def test_lists(tmp_path: Path, plan: Plan) -> None:
     table.write_text('name,prompt,seed\na,bald,1\nb,"old, bald",\n')
     orders = read_plan(table).orders
     assert [(order.name, order.example.prompt) for order in orders] == [("a-1", "bald"), ("b-0", "old, bald")]
+    table.write_text("name,prompt,seed\na,bald,1\nb,old,1\na,bald,0\n")
+    assert [order.name for order in read_plan(table).orders] == ["a-1", "a-0", "b-1"]  # a strip for each prompt
     for content in (
         "name,prompt,seed\n",
         "prompt,seed\nbald,1\n",
         "name,prompt,seed\na,b,1\na,c,1\n",
+        "name,prompt,seed\na,b,1\na,c,2\n",
         "name,prompt,seed\n../a,b,1\n",
     ):
         table.write_text(content)

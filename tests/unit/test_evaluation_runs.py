@@ -20,7 +20,8 @@ from headsculpt.evaluation import pages, runs
 from headsculpt.evaluation.controls import CONTROLS, run_controls
 from headsculpt.evaluation.examples import EXAMPLES
 from headsculpt.evaluation.showcase import run_showcase
-from headsculpt.jobs.request import GenerateRequest
+from headsculpt.head.builtin import load_builtin
+from headsculpt.jobs.request import GenerateRequest, HeadShape
 from headsculpt.packs.pack import Pack, load_pack
 from headsculpt.stages.presets import PRESETS
 
@@ -74,6 +75,13 @@ def test_other_settings_or_another_model_are_another_run(
     assert not runs.finished(folder, replace(template, pack=other))
     monkeypatch.setitem(PRESETS, "preview", PRESETS["standard"])
     assert not runs.finished(folder, template)
+
+
+def test_another_base_or_head_is_another_run(tmp_path: Path, template: GenerateRequest) -> None:
+    runs.make(template, tmp_path, print, generate=Engine())
+    assert not runs.finished(tmp_path, replace(template, base=Path("tuned.safetensors")))
+    assert not runs.finished(tmp_path, replace(template, lora=((Path("clay.safetensors"), 0.8),)))
+    assert not runs.finished(tmp_path, replace(template, head=HeadShape("mine", load_builtin().vertices)))
 
 
 def test_what_the_showcase_writes(tmp_path: Path, template: GenerateRequest) -> None:

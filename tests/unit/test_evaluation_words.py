@@ -13,7 +13,17 @@ from tiny_pack import make_tiny_pack
 
 from headsculpt.evaluation import words
 from headsculpt.evaluation.asked import asked
-from headsculpt.evaluation.words import Share, Word, all_words, measure_words, prompts, sheet, table
+from headsculpt.evaluation.words import (
+    Findings,
+    Share,
+    Word,
+    all_words,
+    count_unasked,
+    measure_words,
+    prompts,
+    sheet,
+    table,
+)
 from headsculpt.jobs.generate import POCKET
 from headsculpt.packs.pack import Pack, load_pack
 from headsculpt.packs.pocket.training.captions import WORDS
@@ -54,12 +64,12 @@ def test_words_are_drawn_once(folder: Path, tmp_path: Path, monkeypatch: pytest.
     draw = words.draw
     monkeypatch.setattr(words, "draw", lambda pack, word: drawn.append(word.name) or draw(pack, word))
     first = measure_words(folder, tmp_path, new_judge(), some[:1])
-    assert [share.pictures for share in first] == [4] and drawn == ["skin green"]
+    assert [share.pictures for share in first.shares] == [4] and drawn == ["skin green"]
     again = measure_words(folder, tmp_path, new_judge(), some)
-    assert again[0] == first[0] and drawn == ["skin green", "eyes red"]
+    assert again.shares[0] == first.shares[0] and drawn == ["skin green", "eyes red"]
     pictures = np.load(tmp_path / "skin-green.npy")
     assert pictures.shape == (4, 32, 32, 3) and len({picture.tobytes() for picture in pictures}) == 4
-    assert sheet(tmp_path, again).size[0] == 2 * (120 + 6 * 96)
+    assert sheet(tmp_path, again.shares).size[0] == 2 * (120 + 6 * 96)
     other = make_tiny_pack(tmp_path / "other", seed=3)
     measure_words(other, tmp_path, new_judge(), some[:1])
     assert drawn[-1] == "skin green" and len(drawn) == 3 and not (tmp_path / "eyes-red.npy").exists()
@@ -71,11 +81,30 @@ def test_the_table() -> None:
         Share(Word("skin", "stone"), 32, 64, "grey"),
         Share(Word("age", "old"), 60, 64, "none"),
     ]
-    text = table(shares)
+    findings = Findings(shares, {Word("ears", "elf ears"): 0.25})
+    text = table(findings)
     assert "On average 81.2%" in text and "age" in text and "Below 60 %: skin stone 50%." in text
     assert "| skin | green 100%, stone 50% (grey) |" in text and "| age | old 94% |" in text
-    data = json.loads(words.as_json(shares, {"guidance": 5.0}))
+    data = json.loads(words.as_json(findings, {"guidance": 5.0}))
     assert data["words"]["skin stone"] == {"right": 32, "mistaken_for": "grey"} and data["guidance"] == 5.0
+    assert "something else: ears elf ears 25.0%." in text and data["unasked"] == {"ears elf ears": 0.25}
+
+
+def test_what_comes_unasked_is_counted_where_whole_heads_were_asked_for_something_else() -> None:
+    def answers(*ears: str) -> dict[str, list[str]]:
+        nothing = {question: [""] * len(ears) for question in words.ADDED}
+        return nothing | {"ears": list(ears)}
+
+    read = {
+        Word("skin", "green"): answers("elf ears", ""),
+        Word("style", "bald"): answers("elf ears", "elf ears"),
+        Word("ears", "elf ears"): answers("elf ears", "elf ears"),  # asked
+        Word("eyes", "red"): answers("elf ears", "elf ears"),  # of the face alone
+        Word("view", "back"): answers("elf ears", "elf ears"),
+    }
+    unasked = count_unasked(read)
+    assert unasked[Word("ears", "elf ears")] == 3 / 4
+    assert unasked[Word("glasses", "glasses")] == 0 and {word.question for word in unasked} == set(words.ADDED)
 
 
 def test_the_pocket_packs_pictures_keep_their_words() -> None:

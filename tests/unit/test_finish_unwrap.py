@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from shapes import bumps, extracted, icosphere
 
 from headsculpt.finish.clean import clean, decimate
-from headsculpt.finish.unwrap import unwrap
+from headsculpt.finish.unwrap import _without_overlap, unwrap
 from headsculpt.mesh import Mesh
 
 SIZE = 512
@@ -136,3 +136,10 @@ def test_face_is_upright_and_has_more_texels() -> None:
 def test_same_mesh_same_coordinates() -> None:
     mesh = SURFACES["mohawk"]
     assert np.array_equal(unwrap(mesh, SIZE), unwrap(mesh, SIZE))
+
+
+def test_of_two_pieces_one_within_the_other_the_larger_stays() -> None:
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)
+    flat = np.concatenate([0.2 * square + 0.4, square, [[2, 0.5]]])
+    faces = np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7], [5, 8, 6]])
+    assert _without_overlap(flat, faces).tolist() == [False, False, True, True, True]

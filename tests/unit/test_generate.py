@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole job on a small random pack: what comes out, that it comes out again, and how it ends early."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from tiny_pack import make_tiny_pack
 
 from headsculpt.bench.strangers import ellipsoid, ellipsoid_triangles
 from headsculpt.errors import Cancelled, UserError
+from headsculpt.evaluation import runs
 from headsculpt.evaluation.answers import LINE, SIDE, AnswerSheet
 from headsculpt.finish.finish import NECK
 from headsculpt.head.builtin import load_builtin
@@ -107,6 +109,7 @@ def test_a_stranger_s_head_that_lies_on_its_back_with_shoulders_gives_a_head_tha
     assert found.bounds[0, 2] == pytest.approx(crown, abs=0.003)
     assert found.bounds[1, 1] == pytest.approx(0.1 * skin[:, 2].max(), abs=0.003)
     assert found.bounds[1, 2] < 0.1 * 0.16  # the shoulders are gone
+    assert (found.vertex_normals * result.mesh.normals).sum(1).mean() > 0.99  # and they lie there as well
 
 
 def test_the_same_request_gives_the_same_arrays_whoever_watches(pack: Path, tmp_path: Path) -> None:
@@ -176,10 +179,18 @@ def test_cancel_ends_the_job_at_the_next_step(pack: Path) -> None:
     assert seen[-1] == 5
 
 
-def test_a_warm_up_that_a_pack_cannot_do_is_left_out_and_said(pack: Path) -> None:
+def test_a_warm_up_that_a_pack_cannot_do_is_left_out_and_said_and_the_job_is_known_again(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     result, events = run(pack, preset="paper")
-    assert result.report["settings"]["coarse"]["warmup_steps"] == 0
     assert any("warm-up" in event.text for event in events if isinstance(event, Notice))
+    assert any("warm-up" in text for text in result.report["notices"])
+    monkeypatch.setattr(runs, "PRESETS", generate.PRESETS)
+    request = GenerateRequest(PROMPT, pack=pack, threads=1, preset="paper")
+    model = runs.model_used(request, random_unet=False)
+    (tmp_path / "report.json").write_text(json.dumps(result.report | {"model": model}))
+    assert runs.finished(tmp_path, request)
+    assert not runs.finished(tmp_path, replace(request, preset="preview"))
 
 
 def test_stable_diffusion_layout_warms_up_on_normals(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def _generate(options: argparse.Namespace, progress: ProgressLine) -> Iterator[o
     finally:
         if sheet and (written := sheet.write()):  # of a job that failed, too: then one wants to look most
             yield written
-    yield from export_head(result.mesh, result.report, options.out)
+    yield from export_head(result, options.out)
 
 
 def _judge(options: argparse.Namespace, progress: ProgressLine) -> Iterator[object]:

@@ -43,7 +43,8 @@ COLORLESS = ("hat", "crown", "horns", "glasses", "paint", "ears")
 QUALITIES = {*SKINS, *HAIR_COLORS, *EYE_COLORS, *LIPSTICKS, "long", "short", "curly", "thick", "thin"} - {"zombie"}
 """Words that say something of the next noun."""
 NOUNS = {*HAIRY, *PEOPLE, *COLORLESS, "skin", "eyes", "eyebrows", "lipstick"}
-NEGATIONS = ("no", "without")
+NEGATIONS, FURTHER = ("no", "without"), ("or", "nor")
+"""Words that take back what comes next, and words that go on so: “without a beard or a hat”."""
 
 
 def asked(prompt: str, synonyms: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -66,18 +67,19 @@ def asked(prompt: str, synonyms: Mapping[str, str] | None = None) -> dict[str, s
 def _phrases(text: str) -> Iterator[tuple[str, list[str], bool]]:
     """Each word that is a noun or speaks for itself, the qualities before it, and whether it is negated."""
     qualities: list[str] = []
-    negated = False
+    negated = was_negated = False
     for word in re.findall(r"[a-z]+", text.replace("face paint", "paint")):
         if word in QUALITIES:
             qualities.append(word)
-        elif word in NEGATIONS:
+        elif word in NEGATIONS or (word in FURTHER and was_negated):
             negated = True
         elif word in NOUNS or word in BY_THEMSELVES:
             yield word, qualities if word in NOUNS else [], negated
+            was_negated = negated
             if word in NOUNS:
                 qualities, negated = [], False
         elif word in ("with", "wearing"):
-            qualities, negated = [], False
+            qualities, negated, was_negated = [], False, False
 
 
 def _meaning(noun: str, qualities: list[str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def judge_file(
         raise UserError(
             f"{path} can not be read as a head.", "Give the judge a head.glb as `generate` writes it."
         ) from error
-    judgement = judge_head(replace(mesh, vertices=head.space.to_head(mesh.vertices)), head, wanted, judge)
+    judgement = judge_head(head.space.mesh_to_head(mesh), head, wanted, judge)
     content = {"prompt": prompt, "asked": judgement.asked, "found": judgement.as_json()}
     target = path.with_name(path.stem + ".judged.json")
     write_whole(target, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())

@@ -54,7 +54,8 @@ def read_plan(path: Path) -> Plan:
             f"{path} is no list of prompts ({fault}).",
             "Write TOML with seeds and [[prompts]] of name and prompt, or CSV with the columns name, prompt, seed.",
         ) from error
-    return Plan(preset, orders)
+    first = {name: place for place, name in reversed(list(enumerate(order.example.name for order in orders)))}
+    return Plan(preset, tuple(sorted(orders, key=lambda order: first[order.example.name])))
 
 
 def _toml(path: Path) -> tuple[str, tuple[Order, ...]]:
@@ -76,6 +77,8 @@ def _check(orders: tuple[Order, ...]) -> None:
         raise ValueError("it holds no prompt")
     if len(set(names)) < len(names):
         raise ValueError("two heads have the same name and seed")
+    if len({order.example.name for order in orders}) < len({order.example for order in orders}):
+        raise ValueError("two prompts have the same name")
     for order in orders:
         if not re.fullmatch(r"[\w-]+", order.example.name):
             raise ValueError(f"{order.example.name!r} can not be the name of a folder")

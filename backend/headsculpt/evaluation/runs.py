@@ -20,7 +20,7 @@ from headsculpt.finish.export import export_head
 from headsculpt.finish.files import check_writable
 from headsculpt.finish.gltf import read_glb
 from headsculpt.jobs.events import Event, GenerateResult, JobControl, Notice
-from headsculpt.jobs.generate import POCKET, run_generate
+from headsculpt.jobs.generate import POCKET, inputs, run_generate
 from headsculpt.jobs.heads import chosen_head
 from headsculpt.jobs.request import GenerateRequest
 from headsculpt.mesh import TexturedMesh
@@ -68,7 +68,7 @@ def make(
     pack = untrained(load_pack(request.pack or POCKET), request.seed) if random_unet else None
     result = generate(request, emit, JobControl(), pack)
     report = {**result.report, "model": model_used(request, random_unet)}
-    export_head(result.mesh, report, folder)
+    export_head(replace(result, report=report), folder)
     return report
 
 
@@ -81,8 +81,7 @@ def examine(example: Example, request: GenerateRequest, folder: Path, report: di
 
 def exported(request: GenerateRequest, folder: Path) -> TexturedMesh:
     """The head in a folder, in head space."""
-    mesh = read_glb(folder / "head.glb")
-    return replace(mesh, vertices=chosen_head(request.head).space.to_head(mesh.vertices))
+    return chosen_head(request.head).space.mesh_to_head(read_glb(folder / "head.glb"))
 
 
 def synonyms(request: GenerateRequest) -> Mapping[str, str]:
@@ -92,7 +91,8 @@ def synonyms(request: GenerateRequest) -> Mapping[str, str]:
 
 
 def finished(folder: Path, request: GenerateRequest, random_unet: bool = False) -> dict[str, Any] | None:
-    """The report in a folder if it is this job's, by prompt, seed, every setting and the model's files.
+    """The report in a folder if it is this job's, by prompt, seed, every setting and the model's files; heads, bases
+    and LoRA files are told apart by their names.
 
     report.json is written last, so that what it tells of is there.
     """
@@ -106,6 +106,7 @@ def finished(folder: Path, request: GenerateRequest, random_unet: bool = False) 
         "seed": request.seed,
         "settings": json.loads(json.dumps(asdict(PRESETS[request.preset]))),
         "model": model_used(request, random_unet),
+        **inputs(request),
     }
     same = isinstance(report, dict) and all(report.get(key) == value for key, value in wanted.items())
     return report if same else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a pack has learned of each word: what share of its pictures the judge reads as asked.
+"""What a pack has learned of each word: what share of its pictures the judge reads as asked, and what comes unasked.
 
     python -m headsculpt.evaluation.words PACK --out out/words --docs docs
 
@@ -61,6 +61,8 @@ STYLE_PHRASES = {"bald": "a bald person", "short": "a person with short hair", "
     "curly": "a person with curly hair"
 }
 COLORED = ("short", "long", "curly")
+ADDED = ("moustache", "paint", "glasses", "headwear", "ears")
+"""Attributes that a head may well do without, so that they should not come unasked."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,19 @@ class Share:
     @property
     def share(self) -> float:
         return self.right / self.pictures
+
+
+Answers = Mapping[str, Sequence[str]]
+"""By question, what the judge reads of each of some pictures."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Shares of all words, and for each value of ADDED the share of pictures that show it although their words ask for
+    nothing of its attribute."""
+
+    shares: Sequence[Share]
+    unasked: Mapping[Word, float]
 
 
 def all_words() -> list[Word]:
@@ -130,16 +145,36 @@ def draw(pack: Pack, word: Word) -> NDArray[np.uint8]:
     return np.concatenate(pictures)
 
 
-def count_right(judge: Judge, word: Word, pictures: NDArray[np.uint8]) -> Share:
-    """Reads each picture by itself."""
-    answers = QUESTIONS[word.question]
-    read = [answers[index] for index in judge.scores(pictures)[word.question].argmax(1).tolist()]
+def read_each(judge: Judge, pictures: NDArray[np.uint8]) -> Answers:
+    """Every question's answers, of each picture by itself."""
+    scores = judge.scores(pictures)
+    return {
+        question: [answers[index] for index in scores[question].argmax(1).tolist()]
+        for question, answers in QUESTIONS.items()
+    }
+
+
+def count_right(word: Word, answers: Answers) -> Share:
+    """How many of the word's pictures, which were read so, are as asked."""
+    read = answers[word.question]
     wrong = [answer for answer in read if answer != word.value]
     often = max(wrong, key=wrong.count) if wrong else None
     return Share(word, len(read) - len(wrong), len(read), "" if often is None else often or "none")
 
 
-def measure_words(folder: Path, out: Path, judge: Judge, words: Sequence[Word]) -> list[Share]:
+def count_unasked(read: Mapping[Word, Answers]) -> dict[Word, float]:
+    """From what was read of the pictures of whole heads from the front."""
+    whole = {word: answers for word, answers in read.items() if word.question not in (*SMALL, "view")}
+    found = {}
+    for added in (word for word in all_words() if word.question in ADDED):
+        others = [answers for word, answers in whole.items() if word.question != added.question]
+        values = [value for answers in others for value in answers[added.question]]
+        if values:
+            found[added] = values.count(added.value) / len(values)
+    return found
+
+
+def measure_words(folder: Path, out: Path, judge: Judge, words: Sequence[Word]) -> Findings:
     """Draws what is not drawn yet into `out`, then lets the judge read all of it."""
     check_writable(out)
     pack = load_pack(folder)
@@ -149,25 +184,27 @@ def measure_words(folder: Path, out: Path, judge: Judge, words: Sequence[Word]) 
         for path in out.glob("*.npy"):
             path.unlink()
         write_whole(state, json.dumps(made_by).encode())
-    shares = []
+    shares, read = [], {}
     for word in words:
         path = _pictures_file(out, word)
         if not path.exists():
             file = io.BytesIO()
             np.save(file, draw(pack, word), allow_pickle=False)
             write_whole(path, file.getvalue())
-        share = count_right(judge, word, np.load(path, allow_pickle=False))
+        read[word] = read_each(judge, np.load(path, allow_pickle=False))
+        share = count_right(word, read[word])
         print(f"{word.name:20} {share.share:4.0%}  {share.mistaken_for}", flush=True)
         shares.append(share)
-    return shares
+    return Findings(shares, count_unasked(read))
 
 
 def _pictures_file(out: Path, word: Word) -> Path:
     return out / f"{word.name.replace(' ', '-')}.npy"
 
 
-def table(shares: Sequence[Share]) -> str:
-    """Markdown: the mean and the worst, then a line for each attribute."""
+def table(findings: Findings) -> str:
+    """Markdown: the mean and the worst, a line for each attribute, and what comes unasked."""
+    shares = findings.shares
     mean, worst = float(np.mean([share.share for share in shares])), min(shares, key=lambda share: share.share)
     below = ", ".join(f"{share.word.name} {share.share:.0%}" for share in shares if share.share < 0.6)
     lines = [
@@ -177,6 +214,9 @@ def table(shares: Sequence[Share]) -> str:
     ]
     for question, group in _grouped(shares):
         lines.append(f"| {question} | {', '.join(map(_cell, group))} |")
+    if findings.unasked:
+        said = ", ".join(f"{word.name} {share:.1%}" for word, share in findings.unasked.items())
+        lines.append(f"\nUnasked, in pictures of words about something else: {said}.")
     return "\n".join(lines) + "\n"
 
 
@@ -210,10 +250,11 @@ def _row(pictures: NDArray[np.uint8], share: Share) -> Image.Image:
     return row
 
 
-def as_json(shares: Sequence[Share], notes: Mapping[str, Any]) -> bytes:
+def as_json(findings: Findings, notes: Mapping[str, Any]) -> bytes:
     """All figures."""
-    words = {share.word.name: {"right": share.right, "mistaken_for": share.mistaken_for} for share in shares}
-    return (json.dumps({**notes, "words": words}, indent=1, ensure_ascii=False) + "\n").encode()
+    words = {share.word.name: {"right": share.right, "mistaken_for": share.mistaken_for} for share in findings.shares}
+    unasked = {word.name: share for word, share in findings.unasked.items()}
+    return (json.dumps({**notes, "words": words, "unasked": unasked}, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -223,10 +264,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--docs", type=Path, help="a checkout's docs folder, to bring its pack.md up to date")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    shares = measure_words(options.pack, options.out, load_judge(), all_words())
-    page, picture = table(shares), sheet(options.out, shares)
+    findings = measure_words(options.pack, options.out, load_judge(), all_words())
+    page, picture = table(findings), sheet(options.out, findings.shares)
     write_whole(options.out / "words.md", page.encode())
-    write_whole(options.out / "words.json", as_json(shares, {"pictures": PICTURES, "guidance": GUIDANCE}))
+    write_whole(options.out / "words.json", as_json(findings, {"pictures": PICTURES, "guidance": GUIDANCE}))
     write_picture(picture, options.out / "words.jpg")
     if options.docs:
         fill(options.docs / PAGE, MARK, page + "\n![Pictures of each word](pictures/words.jpg)\n")

@@ -214,12 +214,16 @@ def _signed_areas(corners: Floats) -> Floats:
 
 
 def _without_overlap(flat: Floats, faces: Indices) -> NDArray[np.bool_]:
-    """[T]: which triangles stay when the rim is peeled off where it runs across itself.
+    """[T]: which triangles stay when the rim is peeled off where it runs across itself, and of what falls apart then
+    the largest piece.
 
-    A part of which no triangle is flipped and whose rim does not cross itself covers nothing twice.
+    A connected part of which no triangle is flipped and whose rim does not cross itself covers nothing twice; of two
+    pieces one could lie within the other.
     """
     stays = np.ones(len(faces), np.bool_)
     while stays.any():
+        piece = _connected(_neighbours(faces[stays]), np.zeros(stays.sum(), np.int64))
+        stays[np.flatnonzero(stays)[piece != np.bincount(piece).argmax()]] = False
         rim, triangle, _ = igl.boundary_facets(faces[stays])
         crossing = _crossings(flat[rim[:, 0]], flat[rim[:, 1]])
         if not crossing.any():

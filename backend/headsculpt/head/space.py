@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..mesh import TexturedMesh
 
 CROWN_TO_CHIN = 0.6
 
@@ -31,3 +33,11 @@ class HeadSpace:
         """Head space [..., 3] to own coordinates."""
         moved = (np.asarray(points, np.float64) - self.translation) @ self.rotation.astype(np.float64) / self.scale
         return moved.astype(np.float32)
+
+    def mesh_to_head(self, mesh: TexturedMesh) -> TexturedMesh:
+        """A mesh in own coordinates, turned to head space with its normals."""
+        return replace(mesh, vertices=self.to_head(mesh.vertices), normals=mesh.normals @ self.rotation.T)
+
+    def mesh_from_head(self, mesh: TexturedMesh) -> TexturedMesh:
+        """The way back."""
+        return replace(mesh, vertices=self.from_head(mesh.vertices), normals=mesh.normals @ self.rotation)

@@ -50,10 +50,12 @@ Event = Progress | Preview | Notice
 
 @dataclass(frozen=True)
 class GenerateResult:
-    """mesh: in the chosen head's own coordinates. report: JSON-able; seed, steps, times by stage, versions …"""
+    """mesh: in the chosen head's own coordinates. report: JSON-able; seed, steps, times by stage, versions …
+    space: how the chosen head stands in those coordinates."""
 
     mesh: TexturedMesh
     report: dict[str, Any]
+    space: HeadSpace
 
 
 @dataclass(frozen=True)

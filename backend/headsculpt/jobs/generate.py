@@ -89,8 +89,8 @@ def run_generate(
     with monitor.part("Making textures"):
         result = textured(mesh, detail, field.colors_at, preset.finish.texture)
         control.check()
-    report = describe(request, preset, pack, prompt, monitor.notices, done, monitor.seconds)
-    return GenerateResult(replace(result, vertices=head.space.from_head(result.vertices)), report)
+    report = describe(request, pack, prompt, monitor.notices, done, monitor.seconds)
+    return GenerateResult(head.space.mesh_from_head(result), report, head.space)
 
 
 def loaded(request: GenerateRequest, monitor: JobMonitor) -> Pack:
@@ -181,14 +181,17 @@ def solid_pieces(head: Head) -> list[Mesh]:
 
 def describe(
     request: GenerateRequest,
-    preset: Preset,
     pack: Pack,
     prompt: CheckedPrompt,
     notices: list[str],
     done: dict[str, int],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
-    """The report: all that is needed to know where this head comes from and to make it again. JSON-able."""
+    """The report: all that is needed to know where this head comes from and to make it again. JSON-able.
+
+    Its settings are the preset's; the notices say what the pack could not follow.
+    """
+    preset = PRESETS[request.preset]
     return {
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt,
@@ -197,17 +200,24 @@ def describe(
         "seed": request.seed,
         "preset": request.preset,
         "pack": pack.spec.name,
-        "base": None if request.base is None else request.base.name,
-        "lora": {path.name: weight for path, weight in request.lora},
         "device": device.describe(pack.device),
         "precision": str(pack.dtype).removeprefix("torch."),
-        "head": "built-in" if request.head is None else request.head.name,
+        **inputs(request),
         "steps": done,
         "steps_planned": {"coarse": preset.coarse.steps, "fine": preset.fine.steps, "paint": preset.paint.steps},
         "seconds": seconds,
         "settings": asdict(preset),
         "notices": notices,
         "versions": versions(),
+    }
+
+
+def inputs(request: GenerateRequest) -> dict[str, Any]:
+    """What the report says of the files that a job begins with, by their names."""
+    return {
+        "base": None if request.base is None else request.base.name,
+        "lora": {path.name: weight for path, weight in request.lora},
+        "head": "built-in" if request.head is None else request.head.name,
     }
 
 

@@ -83,7 +83,7 @@ class Distillation:
 
     def fit_loss(self, pictures: Tensor, target: Tensor, progress: float) -> Tensor:
         """How far these pictures are from what they were to become. As long as they are what they were when that was
-        asked, its gradient is picture_loss's."""
+        asked, at this progress, its gradient is picture_loss's."""
         latents = self.encode(pictures, progress)
         return 0.5 * (latents - target).square().sum() / _places(latents)
 

@@ -51,19 +51,19 @@ def run_paint(
     def as_it_is() -> Mesh:
         return Mesh(mesh.vertices, mesh.triangles, field.colors_at(mesh.vertices))
 
-    answers: deque[tuple[Views, Tensor]] = deque(maxlen=settings.memory)
+    answers: deque[tuple[Views, Tensor, float]] = deque(maxlen=settings.memory)
     for step in range(settings.steps):
         progress = step / settings.steps
         views = sampler.sample(settings.picture)
         shown = views.to(device)
         with torch.no_grad():
             pictures = render_surface(vertices, triangles, field, shown)
-        answers.append((shown, distillation.target(pictures, views, progress)))
+        answers.append((shown, distillation.target(pictures, views, progress), progress))
         optimizer.slow_down(FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * progress)) / 2)
         for fit in range(step * settings.fits, (step + 1) * settings.fits):
-            shown, target = answers[fit % len(answers)]
+            shown, target, asked = answers[fit % len(answers)]
             pictures = render_surface(vertices, triangles, field, shown)
-            optimizer.step(distillation.fit_loss(pictures, target, progress))
+            optimizer.step(distillation.fit_loss(pictures, target, asked))
         if monitor.after_step(STAGE, step + 1, settings.steps, as_it_is):
             return step + 1
     return settings.steps
