@@ -12,7 +12,7 @@ FLAME_VERSIONS = (
     *((version.key, version.name, version.licence) for version in VERSIONS),
 )
 MODELS = (
-    ("POCKET", "Built-in", "The small model that comes with HeadSculpt: a few dozen words, any computer"),
+    ("POCKET", "Built-in", "The small model that comes with HeadSculpt: 76 words, any computer"),
     ("SD15", "Stable Diffusion 1.5", "The paper's model: any words, for a graphics card; 2.9 GB to download"),
     (
         "FOLDER",
@@ -47,7 +47,7 @@ class HeadSculptPreferences(bpy.types.AddonPreferences):
         name="Worker command",
         description=(
             "Command line that starts HeadSculpt's worker, for example "
-            "“/path/to/python” -m headsculpt worker, or ssh host headsculpt worker"
+            "“/path/to/python” -m headsculpt worker, or ssh host /path/to/python -m headsculpt worker"
         ),
     )
     model: bpy.props.EnumProperty(name="Model", description="What heads are made with", items=MODELS)
@@ -91,7 +91,7 @@ class HeadSculptPreferences(bpy.types.AddonPreferences):
         column.use_property_split = True
         column.prop(self, "worker_command")
         if not self.worker_command:
-            column.label(text="Run “python build.py” in HeadSculpt's folder: it says what to enter here", icon="INFO")
+            column.label(text="Run “python build.py package” in HeadSculpt's folder: it says what to enter here", icon="INFO")
         column.prop(self, "model")
         if self.model == "FOLDER":
             column.prop(self, "pack")

@@ -133,7 +133,7 @@ class Session:
         if not command.strip():
             raise UserError(
                 "HeadSculpt does not know where its worker is.",
-                "Set the worker command in the add-on's preferences; `python build.py` says what it is.",
+                "Set the worker command in the add-on's preferences; `python build.py package` says what it is.",
             )
         if self.link and (not self.link.alive or self.link.command != command):
             self.disconnect()
