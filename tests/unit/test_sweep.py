@@ -203,7 +203,7 @@ def test_what_a_sweep_writes(tmp_path: Path, sweep: Sweep, template: GenerateReq
     assert seven["heads"] == [] and seven["settings"] == {"*.score.guidance_scale": 7}
     assert [head["name"] for head in nine["heads"]] == ["green-0", "blue-0"]
     assert nine["together"]["ΔE skin"] < 1 and nine["heads"][0]["seconds"] == {"Growing": 2.0, "Refining": 1.0}
-    assert nine["heads"][0]["calls"] == 2 * 2 * (160 + 70 + 40)  # views, with and without the prompt
+    assert nine["heads"][0]["calls"] == 2 * (2 * (160 + 70) + 4 * 40)  # with and without the prompt, views
     page = (docs / "sweep.md").read_text()
     assert "| preview, as it is |" in page and "| 9 once |" in page and "| 7 |" not in page
     assert "Not all there: 7 (0 of 2 heads)." in page
