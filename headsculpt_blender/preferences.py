@@ -91,7 +91,8 @@ class HeadSculptPreferences(bpy.types.AddonPreferences):
         column.use_property_split = True
         column.prop(self, "worker_command")
         if not self.worker_command:
-            column.label(text="Run “python build.py package” in HeadSculpt's folder: it says what to enter here", icon="INFO")
+            text = "Run “python build.py package” in HeadSculpt's folder: it says what to enter here"
+            column.label(text=text, icon="INFO")
         column.prop(self, "model")
         if self.model == "FOLDER":
             column.prop(self, "pack")
