@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from shapes import icosphere
+from shapes import AS_IT_IS, icosphere
 
 from headsculpt.evaluation.judge.network import Network
 from headsculpt.evaluation.judge.reading import Judge
@@ -18,7 +18,6 @@ from headsculpt.finish.finish import finish
 from headsculpt.finish.gltf import glb, png
 from headsculpt.head.builtin import load_builtin
 from headsculpt.head.model import Head
-from headsculpt.head.space import HeadSpace
 from headsculpt.jobs.events import GenerateResult
 from headsculpt.jobs.generate import inputs
 from headsculpt.jobs.request import GenerateRequest
@@ -26,8 +25,6 @@ from headsculpt.mesh import TexturedMesh
 from headsculpt.packs.pack import Pack
 from headsculpt.packs.pocket.training.looks.words import SKINS
 from headsculpt.stages.presets import PRESETS
-
-OWN_SPACE = HeadSpace(1.0, np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
 
 
 @lru_cache(maxsize=1)
@@ -65,7 +62,7 @@ class Engine:
             "settings": asdict(PRESETS[request.preset]),
             **inputs(request),
         }
-        return GenerateResult(ball(named[0] if pack is None else (0.5, 0.5, 0.5)), report, OWN_SPACE)
+        return GenerateResult(ball(named[0] if pack is None else (0.5, 0.5, 0.5)), report, AS_IT_IS)
 
 
 def export(result: GenerateResult, folder: Path) -> None:

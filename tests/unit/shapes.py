@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Closed surfaces with known properties, for the tests of the finish."""
+"""Closed surfaces with known properties, for the tests of the finish, and where they stand."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import igl
 import numpy as np
 from numpy.typing import NDArray
 
+from headsculpt.head.space import HeadSpace
 from headsculpt.mesh import Mesh
 
 Floats = NDArray[np.float64]
+
+AS_IT_IS = HeadSpace(1.0, np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
+"""Of a head whose own coordinates are head space."""
 
 
 def icosphere(subdivisions: int, radius: Callable[[Floats], Floats] | None = None) -> Mesh:

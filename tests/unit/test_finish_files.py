@@ -14,7 +14,7 @@ import pytest
 import trimesh
 from PIL import Image
 from scipy.spatial import cKDTree
-from shapes import bumps, icosphere
+from shapes import AS_IT_IS, bumps, icosphere
 
 from headsculpt.errors import UserError
 from headsculpt.finish import export
@@ -28,7 +28,6 @@ from headsculpt.head.space import HeadSpace
 from headsculpt.jobs.events import GenerateResult
 from headsculpt.mesh import TexturedMesh
 
-UPRIGHT = HeadSpace(1.0, np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
 REPORT = {"prompt": "an old häd", "seed": 3, "seconds": {"Growing": 1.5}, "versions": {"headsculpt": "0.1.0"}}
 
 
@@ -146,7 +145,7 @@ def test_film_is_one_turn(head: TexturedMesh) -> None:
 
 def test_export_leaves_all_files(head: TexturedMesh, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "with spaces"
-    paths = export_head(GenerateResult(head, REPORT, UPRIGHT), folder)
+    paths = export_head(GenerateResult(head, REPORT, AS_IT_IS), folder)
     names = {"head.glb", "base_color.png", "normal.png", "turntable.png", "turntable.webp", "report.json"}
     assert {path.name for path in paths} == names == {path.name for path in folder.iterdir()}
     assert json.loads((folder / "report.json").read_text(encoding="utf-8")) == REPORT
@@ -155,20 +154,20 @@ def test_export_leaves_all_files(head: TexturedMesh, tmp_path: Path) -> None:
     document, _ = chunks((folder / "head.glb").read_bytes())
     assert document["asset"]["extras"]["AI-generated"] is True
     assert document["asset"]["extras"]["headsculpt"] == REPORT
-    assert export_head(GenerateResult(head, REPORT, UPRIGHT), folder) == paths, "once more over what is there"
+    assert export_head(GenerateResult(head, REPORT, AS_IT_IS), folder) == paths, "once more over what is there"
 
 
 def test_an_interrupted_export_leaves_no_report_of_an_earlier_head(
     head: TexturedMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    export_head(GenerateResult(head, REPORT, UPRIGHT), tmp_path)
+    export_head(GenerateResult(head, REPORT, AS_IT_IS), tmp_path)
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(export, "write_turntable", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        export_head(GenerateResult(head, REPORT, UPRIGHT), tmp_path)
+        export_head(GenerateResult(head, REPORT, AS_IT_IS), tmp_path)
     assert not (tmp_path / "report.json").exists()
 
 
@@ -177,7 +176,7 @@ def test_a_head_that_lies_on_its_back_is_turned_round_upright(head: TexturedMesh
     to_z_up = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)
     lying = HeadSpace(2.0, to_z_up.T, np.array([1, 2, 3], np.float32))
     own = lying.mesh_from_head(head)
-    export_head(GenerateResult(head, REPORT, UPRIGHT), tmp_path / "upright")
+    export_head(GenerateResult(head, REPORT, AS_IT_IS), tmp_path / "upright")
     export_head(GenerateResult(own, REPORT, lying), tmp_path / "lying")
     with (
         Image.open(tmp_path / "upright/turntable.png") as one,

@@ -9,12 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from shapes import icosphere
+from shapes import AS_IT_IS, icosphere
 from tiny_pack import make_tiny_pack
 
 from headsculpt.errors import UserError
 from headsculpt.guidance.prompts import ViewPrompts
-from headsculpt.head.space import HeadSpace
 from headsculpt.jobs.events import Event, JobControl, Notice
 from headsculpt.jobs.monitor import JobMonitor
 from headsculpt.packs.pack import Pack, load_pack
@@ -175,8 +174,7 @@ class Growth:
         distillation = Distillation(pack, prompts, np.zeros((478, 3)), SETTINGS.score, random)
         sampler = ViewSampler(pack.spec, SETTINGS.views, np.random.default_rng(0))
         self.said: list[str] = []
-        space = HeadSpace(1.0, np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
-        monitor = JobMonitor(space, {STAGE: 24}, 0, self.listen, JobControl())
+        monitor = JobMonitor(AS_IT_IS, {STAGE: 24}, 0, self.listen, JobControl())
         self.done = run_coarse(self.field, self.occupancy, distillation, sampler, SETTINGS, random, monitor)
         assert monitor.notices == self.said
 

@@ -90,9 +90,8 @@ def run_evaluation(
 
 def chosen(plan: Plan, names: Sequence[str]) -> list[Order]:
     """The orders of prompts with these names; all if there is no name."""
-    known = list(dict.fromkeys(order.example.name for order in plan.orders))
-    if unknown := [name for name in names if name not in known]:
-        raise UserError(f"The list has no prompt called {unknown[0]}.", f"It has {', '.join(known)}.")
+    if unknown := [name for name in names if name not in plan.names]:
+        raise UserError(f"The list has no prompt called {unknown[0]}.", f"It has {', '.join(plan.names)}.")
     return [order for order in plan.orders if not names or order.example.name in names]
 
 

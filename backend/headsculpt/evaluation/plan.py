@@ -42,6 +42,11 @@ class Plan:
     preset: str
     orders: tuple[Order, ...]
 
+    @property
+    def names(self) -> list[str]:
+        """Of the prompts, each once."""
+        return list(dict.fromkeys(order.example.name for order in self.orders))
+
 
 def read_plan(path: Path) -> Plan:
     """Raises UserError, with what is wrong, for a file that is no plan."""
@@ -54,8 +59,8 @@ def read_plan(path: Path) -> Plan:
             f"{path} is no list of prompts ({fault}).",
             "Write TOML with seeds and [[prompts]] of name and prompt, or CSV with the columns name, prompt, seed.",
         ) from error
-    first = {name: place for place, name in reversed(list(enumerate(order.example.name for order in orders)))}
-    return Plan(preset, tuple(sorted(orders, key=lambda order: first[order.example.name])))
+    names = Plan(preset, orders).names
+    return Plan(preset, tuple(sorted(orders, key=lambda order: names.index(order.example.name))))
 
 
 def _toml(path: Path) -> tuple[str, tuple[Order, ...]]:

@@ -222,8 +222,9 @@ def _without_overlap(flat: Floats, faces: Indices) -> NDArray[np.bool_]:
     """
     stays = np.ones(len(faces), np.bool_)
     while stays.any():
-        piece = _connected(_neighbours(faces[stays]), np.zeros(stays.sum(), np.int64))
-        stays[np.flatnonzero(stays)[piece != np.bincount(piece).argmax()]] = False
+        pieces = _pieces(faces, np.flatnonzero(stays), np.zeros(stays.sum(), np.int64))
+        stays[:] = False
+        stays[max(pieces, key=len)] = True
         rim, triangle, _ = igl.boundary_facets(faces[stays])
         crossing = _crossings(flat[rim[:, 0]], flat[rim[:, 1]])
         if not crossing.any():
